@@ -92,7 +92,10 @@ def decide(server: Server, seen: Observation, now: float, limits: Limits) -> Ste
 
 
 def _wind_down(server: Server, seen: Observation) -> Step:
-    if seen.alive:
+    half_launched = server.phase is Phase.STARTING and not server.launched
+    if seen.alive or half_launched:
+        # A hub that died in the middle of a launch may have left an object that no saved state leads to;
+        # stopping finds it by name and does nothing when there is none.
         return Stop(Phase.STOPPED)
     at_rest = server.phase in (Phase.STOPPED, Phase.FAILED) and server.observed_generation >= server.generation
     if at_rest and not server.removing:

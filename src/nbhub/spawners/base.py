@@ -106,8 +106,8 @@ class Spawner(LoggingConfigurable):
         """Return the last lines that the server wrote; empty where the backend keeps none."""
         return ""
 
-    def watch(self) -> AsyncIterator[str]:
-        """Yield object names that changed; only a hint, so a backend without one yields nothing."""
+    def watch(self) -> AsyncIterator[int]:
+        """Yield ids of servers whose objects changed; only a hint, so a backend without one yields nothing."""
         return _nothing()
 
     async def form(self, user: User) -> str:
@@ -126,6 +126,6 @@ class Spawner(LoggingConfigurable):
         """Release connections. Servers stay as they are."""
 
 
-async def _nothing() -> AsyncIterator[str]:
+async def _nothing() -> AsyncIterator[int]:
     return
-    yield ""
+    yield 0
