@@ -1,0 +1,224 @@
+"""The loop: claim → one bulk poll → decide → perform → release.
+
+Every hub runs one. They share the work through leases in the rows, so resync, crash recovery, the discovery of dead
+servers and start-up are the same code path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+
+from nbhub.core import launch, secrets
+from nbhub.core.lifecycle import ABSENT, Observation, Stop, Wait, decide
+from nbhub.core.model import Phase, Server
+from nbhub.errors import BackendUnavailable, DatabaseUnavailable
+from nbhub.reconcile.steps import Held, LeaseLost, Pace, Steps
+from nbhub.spawners.base import Spawner
+from nbhub.store import Store, servers
+
+log = logging.getLogger("nbhub.reconcile")
+
+IDLE_SECONDS = 5.0  # look for due rows at least this often, should a ring get lost
+RENEW_SPACING = 0.1  # rings may come by the hundred; held leases are looked at no more often than this
+
+
+class Reconciler:
+    """Brings servers to what is wanted of them. `holder` names this process in the leases."""
+
+    def __init__(
+        self,
+        store: Store,
+        spawner: Spawner,
+        *,
+        hub: launch.HubAddress,
+        keys: secrets.Keys,
+        clock: Callable[[], float],
+        holder: str,
+        pace: Pace | None = None,
+    ) -> None:
+        self.store = store
+        self.spawner = spawner
+        self.clock = clock
+        self.holder = holder
+        self.pace = pace or Pace()
+        self.steps = Steps(store, spawner, hub, keys, clock, self.pace)
+        self._held: dict[int, Held] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._stopping = False
+
+    @property
+    def busy(self) -> int:
+        """How many servers are being worked on."""
+        return len(self._tasks)
+
+    async def run(self) -> None:
+        """Work until cancelled; what is in flight then is handed over by letting its lease go."""
+        keeper = asyncio.create_task(self._keep_leases(), name="leases")
+        watcher = asyncio.create_task(self._follow_hints(), name="hints")
+        try:
+            async with self.store.wakeup.listen("servers", "resync") as bell:
+                while True:
+                    pause = await self._turn()
+                    await bell.wait(pause)
+        finally:
+            keeper.cancel()
+            watcher.cancel()
+            await self._hand_over()
+            await asyncio.gather(keeper, watcher, return_exceptions=True)
+            await self.steps.prober.close()
+
+    async def pass_once(self) -> int:
+        """Claim what is due, bring each as far as it goes now, and return how many servers that were."""
+        claimed = await self._claim()
+        await self._work_on(claimed)
+        await asyncio.gather(*self._tasks.values())
+        return len(claimed)
+
+    async def _turn(self) -> float:
+        """Take on what is due; return the seconds until there is more."""
+        try:
+            claimed = await self._claim()
+            if claimed:
+                await self._work_on(claimed)
+                return 0.0
+            async with self.store.read() as tx:
+                due = await servers.next_due(tx, self.clock())
+        except DatabaseUnavailable as error:
+            log.warning("the database does not answer, servers keep running: %s", error.message)
+            return self.pace.retry
+        if due is None or len(self._held) >= self.pace.concurrency:
+            return IDLE_SECONDS
+        return min(max(due - self.clock(), 0.01), IDLE_SECONDS)
+
+    async def _claim(self) -> Sequence[Server]:
+        room = min(self.pace.batch, self.pace.concurrency - len(self._held))
+        if room <= 0:
+            return ()
+        async with self.store.write() as tx:
+            return await servers.claim(tx, holder=self.holder, now=self.clock(), lease=self.pace.lease, limit=room)
+
+    async def _work_on(self, claimed: Sequence[Server]) -> None:
+        """Poll all at once, release those with nothing to do in one go, and give each other one a task."""
+        batch = [Held(server) for server in claimed]
+        try:
+            seen = await self._poll(batch)
+        except BackendUnavailable as error:
+            # Nothing is known, so nothing may be concluded.
+            log.warning("the backend does not answer: %s", error.message)
+            await self._release([(held, self.pace.retry) for held in batch])
+            return
+        resting: list[tuple[Held, float | None]] = []
+        for held, observation in zip(batch, seen, strict=True):
+            step = decide(held.server, observation, self.clock(), self.pace.limits)
+            if isinstance(step, Wait):
+                resting.append((held, step.seconds))
+            else:
+                self._take(held, observation)
+        await self._release(resting)
+
+    async def _poll(self, batch: Sequence[Held]) -> Sequence[Observation]:
+        """Look at those that were ever started; the backend has never heard of the others."""
+        started = [held for held in batch if held.server.start_generation]
+        seen = await self.spawner.poll([held.handle for held in started]) if started else ()
+        known = {held.server.id: observation for held, observation in zip(started, seen, strict=True)}
+        return [known.get(held.server.id, ABSENT) for held in batch]
+
+    async def _release(self, resting: Sequence[tuple[Held, float | None]]) -> None:
+        if not resting:
+            return
+        now = self.clock()
+        async with self.store.write() as tx:
+            for held, seconds in resting:
+                due = None if seconds is None else now + seconds
+                await servers.release(tx, held.server.id, held.token, due=due, seen_generation=held.claimed_generation)
+
+    # -- one server ----------------------------------------------------------------------------------------------
+
+    def _take(self, held: Held, seen: Observation) -> None:
+        self._held[held.server.id] = held
+        task = asyncio.create_task(self._bring_along(held, seen), name=f"server {held.full_name}")
+        self._tasks[held.server.id] = task
+
+    async def _bring_along(self, held: Held, seen: Observation) -> None:
+        """Perform step after step until there is nothing to do now, then let the server go."""
+        pause: float | None = self.pace.retry
+        try:
+            pause = await self._advance(held, seen)
+        except LeaseLost:
+            return
+        except asyncio.CancelledError:
+            # A newer ask came, or this hub stops: let go at once, so that somebody takes the row from here.
+            pause = 0.0
+        except DatabaseUnavailable as error:
+            log.warning("server=%s could not be recorded: %s", held.full_name, error.message)
+        except BackendUnavailable as error:
+            log.warning("server=%s backend unavailable: %s", held.full_name, error.message)
+        except Exception as error:
+            log.exception("server=%s unexpected error", held.full_name)
+            await self._fail(held, error)
+        finally:
+            self._held.pop(held.server.id, None)
+            self._tasks.pop(held.server.id, None)
+        with contextlib.suppress(DatabaseUnavailable):  # the lease runs out by itself
+            await self._release([(held, pause)])
+
+    async def _fail(self, held: Held, error: Exception) -> None:
+        """A start that meets a programming error (in a hook, in a spawner) fails now, not at its deadline."""
+        if held.server.phase is not Phase.STARTING:
+            return
+        message = f"The hub met an unexpected {type(error).__name__} while starting the server; see the hub's log."
+        with contextlib.suppress(LeaseLost, DatabaseUnavailable):
+            await self.steps.perform(held, Stop(Phase.FAILED, message))
+
+    async def _advance(self, held: Held, seen: Observation) -> float | None:
+        while True:
+            step = decide(held.server, seen, self.clock(), self.pace.limits)
+            if isinstance(step, Wait):
+                return step.seconds
+            pause = await self.steps.perform(held, step)
+            if pause is not None:
+                return pause
+            seen = await self.steps.observe(held)
+
+    # -- leases and hints ----------------------------------------------------------------------------------------
+
+    async def _keep_leases(self) -> None:
+        """Renew what is held; drop what is lost; interrupt what nobody wants any more."""
+        async with self.store.wakeup.listen("servers", "resync") as bell:
+            while True:
+                await bell.wait(self.pace.lease / 3)
+                try:
+                    await self._renew()
+                except DatabaseUnavailable as error:
+                    log.warning("leases could not be renewed: %s", error.message)
+                await asyncio.sleep(RENEW_SPACING)
+
+    async def _renew(self) -> None:
+        if not self._held:
+            return
+        held = {server_id: item.token for server_id, item in self._held.items()}
+        async with self.store.write() as tx:
+            ours = await servers.renew(tx, held, now=self.clock(), lease=self.pace.lease)
+        for server_id, token in held.items():
+            item = self._held.get(server_id)
+            if item is None or item.token != token:
+                continue
+            if ours.get(server_id) != item.claimed_generation:
+                self._tasks[server_id].cancel()
+
+    async def _follow_hints(self) -> None:
+        async for server_id in self.spawner.watch():
+            try:
+                async with self.store.write() as tx:
+                    await servers.nudge(tx, [server_id], self.clock())
+            except DatabaseUnavailable:
+                continue  # only a hint: the next poll sees it
+
+    async def _hand_over(self) -> None:
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,47 @@
+"""Housekeeping that any hub may do at any time: idempotent statements, no leader."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nbhub.errors import DatabaseUnavailable
+from nbhub.store import Store, grants, servers, users
+
+log = logging.getLogger("nbhub.sweep")
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """What the sweep does; seconds, 0 turns a habit off."""
+
+    every: float = 15.0
+    idle_timeout: float = 0.0  # servers without activity for so long are stopped
+    temporary_user_grace: float = 120.0  # a visit that never started a server is forgotten after this
+
+
+async def sweep(store: Store, habits: Habits, now: float) -> None:
+    """Do everything once: stop idle servers, forget temporary users, delete what has expired."""
+    if habits.idle_timeout:
+        async with store.write() as tx:
+            for _, user, server in await servers.ask_stop_idle(tx, now - habits.idle_timeout, now):
+                log.info("server=%s/%s idle for over %.0fs, stopping", user, server, habits.idle_timeout)
+    async with store.write() as tx:
+        for user in await users.delete_abandoned(tx, now - habits.temporary_user_grace):
+            log.info("user=%s temporary, gone with its server", user)
+    async with store.write() as tx:
+        await grants.delete_expired(tx, now)
+
+
+async def run(store: Store, habits: Habits, clock: Callable[[], float]) -> None:
+    """Sweep until cancelled; a database that is away is tried again next time."""
+    while True:
+        try:
+            await sweep(store, habits, clock())
+        except DatabaseUnavailable as error:
+            log.warning("sweep put off: %s", error.message)
+        except Exception:
+            log.exception("sweep failed; trying again in %.0f s", habits.every)
+        await asyncio.sleep(habits.every)
