@@ -89,6 +89,9 @@ class Reconciler:
         except DatabaseUnavailable as error:
             log.warning("the database does not answer, servers keep running: %s", error.message)
             return self.pace.retry
+        except Exception:
+            log.exception("a turn failed; what was claimed comes due again when its lease ends")
+            return self.pace.retry
         if due is None or len(self._held) >= self.pace.concurrency:
             return IDLE_SECONDS
         return min(max(due - self.clock(), 0.01), IDLE_SECONDS)

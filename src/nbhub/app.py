@@ -1,0 +1,183 @@
+"""Hub: reads the configuration, builds every object, runs until told to stop; the only place where rooms are wired."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from traitlets import Bool, Dict, Float, Int, Set, Unicode
+from traitlets.config import Application
+
+from nbhub.config import Duration, Plugin, URLPrefix
+from nbhub.core.launch import HubAddress
+from nbhub.core.lifecycle import Limits
+from nbhub.reconcile import Pace
+from nbhub.reconcile.sweep import Habits
+from nbhub.spawners.base import Spawner
+from nbhub.web.desk import WebSettings
+
+AUTHENTICATORS = {
+    "native": "nbhub.authenticators.native.NativeAuthenticator",
+    "dummy": "nbhub.authenticators.dummy.DummyAuthenticator",
+    "tmp": "nbhub.authenticators.tmp.TmpAuthenticator",
+}
+SPAWNERS = {
+    "simple": "nbhub.spawners.process.SimpleLocalProcessSpawner",
+    "localprocess": "nbhub.spawners.process.LocalProcessSpawner",
+    "fake": "nbhub.spawners.fake.FakeSpawner",
+}
+
+
+class Hub(Application):
+    """The settings of nbhub, under the names that JupyterHub gave them where the meaning is the same."""
+
+    name = "nbhub"
+
+    # where things are
+    data_dir = Unicode(
+        "nbhub-data",
+        help="Folder for the database, the secret, logs and users' folders; made when missing. Back it up.",
+    ).tag(config=True)
+    db_url = Unicode(
+        help="Database: empty for SQLite in data_dir, or postgresql://… to run several hubs side by side.",
+    ).tag(config=True)
+
+    # who listens where
+    ip = Unicode("127.0.0.1", help="Public address to listen on; 0.0.0.0 for all of the machine.").tag(config=True)
+    port = Int(8000, help="Public port: the one that people use.").tag(config=True)
+    base_url = URLPrefix("/", help="Path below which everything lives, when the address is shared.").tag(config=True)
+    public_url = Unicode(
+        help="Full address that people use, such as https://hub.example.org/, when it differs from ip and port.",
+    ).tag(config=True)
+    hub_ip = Unicode("127.0.0.1", help="Private address of the hub, for the proxy and for servers.").tag(config=True)
+    hub_port = Int(8081, help="Private port of the hub; 0 chooses a free one, which changes at every start.").tag(
+        config=True
+    )
+    hub_connect_url = Unicode(
+        help="Where servers reach the hub, such as http://hub:8081, when it is not http://hub_ip:hub_port.",
+    ).tag(config=True)
+    start_proxy = Bool(True, help="Start and supervise Envoy; off when it runs apart.").tag(config=True)
+
+    # who and how
+    authenticator_class = Plugin(
+        "native",
+        base="nbhub.authenticators.base.Authenticator",
+        group="nbhub.authenticators",
+        known=AUTHENTICATORS,
+        help="Where people's identities come from.",
+    ).tag(config=True)
+    spawner_class = Plugin(
+        "simple",
+        base="nbhub.spawners.base.Spawner",
+        group="nbhub.spawners",
+        known=SPAWNERS,
+        help="How servers are run.",
+    ).tag(config=True)
+
+    # limits and habits
+    allow_named_servers = Bool(False, help="Each user may have several servers.").tag(config=True)
+    named_server_limit_per_user = Int(0, help="Named servers that a user may have; 0 sets no limit.").tag(config=True)
+    active_server_limit = Int(0, help="Servers that may be active at once, whole hub; 0 sets no limit.").tag(
+        config=True
+    )
+    concurrent_spawn_limit = Int(
+        0, help="Starts that may be under way at once; more are refused for a while. 0 sets no limit."
+    ).tag(config=True)
+    idle_timeout = Duration(0, help="Stop servers without activity for so long, such as 1h; 0 never does.").tag(
+        config=True
+    )
+    cookie_max_age_days = Float(14, help="Days that a login lasts.").tag(config=True)
+    oauth_token_expires_in = Int(0, help="Seconds that a server's login lasts; 0: as long as the hub's.").tag(
+        config=True
+    )
+    redirect_to_server = Bool(True, help="After login go to one's own server rather than home.").tag(config=True)
+    default_url = Unicode(help="Page after login, instead of one's own server or home.").tag(config=True)
+    shutdown_on_logout = Bool(False, help="Logging out stops one's servers.").tag(config=True)
+    authenticate_prometheus = Bool(True, help="Metrics need a token with read:metrics; off opens them.").tag(
+        config=True
+    )
+    slow_spawn_timeout = Duration(10, help="How long a request that starts a server waits for it.").tag(config=True)
+    slow_stop_timeout = Duration(10, help="How long a request that stops a server waits for it.").tag(config=True)
+    cookie_options = Dict(help="Further attributes of cookies, such as {'SameSite': 'None'}.").tag(config=True)
+    trusted_proxies = Set(
+        Unicode(), {"127.0.0.1", "::1"}, help="Addresses whose X-Forwarded headers the hub believes."
+    ).tag(config=True)
+
+    # stopping
+    cleanup_servers = Bool(
+        None,
+        allow_none=True,
+        help="Stop all servers when the hub stops; off leaves them running. By default on with SQLite, and off with "
+        "PostgreSQL, where other hubs may look after them.",
+    ).tag(config=True)
+    cleanup_proxy = Bool(True, help="Stop Envoy when the hub stops; off leaves it serving running servers.").tag(
+        config=True
+    )
+    shutdown_timeout = Duration(40, help="How long stopping may take before the rest is left to itself.").tag(
+        config=True
+    )
+
+    # saying
+    log_json = Bool(False, help="Log lines as JSON objects.").tag(config=True)
+
+    @property
+    def folder(self) -> Path:
+        """data_dir as an absolute path."""
+        return Path(self.data_dir).expanduser().absolute()
+
+    @property
+    def database(self) -> str:
+        """URL of the database in force."""
+        return self.db_url or f"sqlite:///{self.folder / 'nbhub.sqlite'}"
+
+    @property
+    def stops_servers(self) -> bool:
+        """cleanup_servers, or what is right for the database."""
+        if self.cleanup_servers is None:
+            return not self.database.startswith("postgres")
+        return bool(self.cleanup_servers)
+
+    @property
+    def address(self) -> str:
+        """Address to tell people: public_url, or what ip and port make; ends with "/"."""
+        if self.public_url:
+            return self.public_url.rstrip("/") + "/"
+        host = "127.0.0.1" if self.ip in ("", "0.0.0.0", "::") else self.ip  # noqa: S104
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}{self.base_url}"
+
+    def hub_address(self, hub_port: int) -> HubAddress:
+        """Where servers and browsers reach the hub that listens on `hub_port`."""
+        connect = self.hub_connect_url.rstrip("/") or f"http://{self.hub_ip}:{hub_port}"
+        return HubAddress(
+            base_url=self.base_url,
+            api_url=f"{connect}{self.base_url}hub/api",
+            public_url=self.public_url and self.address,
+            cookie_options=dict(self.cookie_options),
+        )
+
+    def web_settings(self) -> WebSettings:
+        """What the web has to know of the configuration."""
+        return WebSettings(
+            base_url=self.base_url,
+            public_url=self.public_url and self.address,
+            default_url=self.default_url,
+            redirect_to_server=self.redirect_to_server,
+            cookie_max_age=self.cookie_max_age_days * 86400,
+            shutdown_on_logout=self.shutdown_on_logout,
+            allow_named_servers=self.allow_named_servers,
+            named_server_limit=self.named_server_limit_per_user,
+            active_server_limit=self.active_server_limit,
+            concurrent_spawn_limit=self.concurrent_spawn_limit,
+            slow_spawn_timeout=self.slow_spawn_timeout,
+            slow_stop_timeout=self.slow_stop_timeout,
+            oauth_token_expires_in=self.oauth_token_expires_in or self.cookie_max_age_days * 86400,
+            authenticate_prometheus=self.authenticate_prometheus,
+            trusted_proxies=tuple(self.trusted_proxies),
+        )
+
+    def pace(self, spawner: Spawner) -> Pace:
+        """How often the reconciler looks."""
+        return Pace(limits=Limits(poll_interval=spawner.poll_interval))
+
+    def habits(self) -> Habits:
+        """What the sweep does."""
+        return Habits(idle_timeout=self.idle_timeout)

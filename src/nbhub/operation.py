@@ -1,0 +1,233 @@
+"""A hub in operation: every object built from the settings, wired, run until told to stop, and taken down in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets as random_secrets
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from nbhub import config, serve
+from nbhub.app import Hub
+from nbhub.authenticators.base import Authenticator
+from nbhub.core.secrets import Keys
+from nbhub.errors import ConfigError, DatabaseUnavailable
+from nbhub.metrics import Metrics
+from nbhub.proxy import Proxy
+from nbhub.reconcile import Reconciler, sweep
+from nbhub.spawners.base import Spawner
+from nbhub.store import Store, servers
+from nbhub.web.app import create_app
+from nbhub.web.desk import Desk
+
+log = logging.getLogger("nbhub")
+
+Say = Callable[[str], None]
+SECRET_FILE = "secret"  # noqa: S105 - the name of the file, not what is in it
+
+
+def run(hub: Hub, say: Say) -> int:
+    """Run until SIGINT or SIGTERM; a second one leaves at once. Returns the exit status."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_run(hub, say))
+
+
+async def _run(hub: Hub, say: Say) -> int:
+    operation = Operation(hub, say)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, operation.asked_to_stop, number)
+    async with operation.running():
+        await operation.stop_asked.wait()
+    return 0
+
+
+class Operation:
+    """One hub process. `say` tells the person at the terminal what is happening."""
+
+    def __init__(self, hub: Hub, say: Say, clock: Callable[[], float] = time.time) -> None:
+        self.hub = hub
+        self.say = say
+        self.clock = clock
+        self.stop_asked = asyncio.Event()
+        self._begun = clock()
+        self._tasks: list[asyncio.Task[None]] = []
+        # Names this process in leases and logs.
+        self.holder = f"{socket.gethostname()}:{os.getpid()}:{random_secrets.token_hex(4)}"
+
+    def asked_to_stop(self, number: int) -> None:
+        """Take a signal: the first stops in order, the second leaves at once."""
+        if self.stop_asked.is_set():
+            self.say("Leaving at once; what was going on is taken up by the next hub.")
+            os._exit(128 + number)
+        self.say("\nStopping. Once more to leave at once.")
+        self.stop_asked.set()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Bring everything up, hand over, and take it down in order."""
+        hub = self.hub
+        secret = prepare_folder(hub.folder)
+        listener = serve.listen(hub.hub_ip, hub.hub_port, "--Hub.hub_port")
+        hub_port = listener.getsockname()[1]
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(listener.close)
+            self.keys = Keys.from_secret(secret)
+            self.store = await Store.open(hub.database, clock=self.clock)
+            stack.push_async_callback(self.store.close)
+            self.spawner: Spawner = config.build(hub.spawner_class, hub.config, parent=hub)
+            stack.push_async_callback(self.spawner.close)
+            self.authenticator: Authenticator = config.build(hub.authenticator_class, hub.config, parent=hub)
+            await self.spawner.check()
+            self._wire(hub_port)
+            await self._open(stack, listener)
+            try:
+                yield
+            finally:
+                await self._close()
+
+    def _wire(self, hub_port: int) -> None:
+        hub = self.hub
+        address = hub.hub_address(hub_port)
+        self.metrics = Metrics()
+        self.reconciler = Reconciler(
+            self.store,
+            self.spawner,
+            hub=address,
+            keys=self.keys,
+            clock=self.clock,
+            holder=self.holder,
+            pace=hub.pace(self.spawner),
+        )
+        self.desk = Desk(
+            store=self.store,
+            spawner=self.spawner,
+            authenticator=self.authenticator,
+            settings=hub.web_settings(),
+            keys=self.keys,
+            clock=self.clock,
+            metrics=self.metrics,
+        )
+        self.web = serve.WebServer(create_app(self.desk))
+        self.proxy = config.build(
+            Proxy,
+            hub.config,
+            parent=hub,
+            ip=hub.ip,
+            port=hub.port,
+            base_url=hub.base_url,
+            hub_target=f"{hub.hub_ip}:{hub_port}",
+            run_dir=hub.folder / "proxy" / str(hub.port),
+        )
+
+    async def _open(self, stack: contextlib.AsyncExitStack, listener: socket.socket) -> None:
+        self._spawn(self.web.run_on(listener), "web")
+        if self.hub.start_proxy:
+            await self.proxy.start()
+            stack.push_async_callback(self.proxy.stop if self.hub.cleanup_proxy else self.proxy.leave)
+            self._spawn(self.proxy.run(self.store), "proxy")
+        self._spawn(self.reconciler.run(), "reconciler")
+        self._spawn(sweep.run(self.store, self.hub.habits(), self.clock), "sweep")
+        self.metrics.startup.set(self.clock() - self._begun)
+        if warning := self.authenticator.warning():
+            self.say(f"Warning: {warning}")
+        self.say(f"nbhub is at {self.hub.address}")
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A part that ends by itself takes the hub down: a supervisor can restart it, a half hub helps nobody."""
+        if task.cancelled() or self.stop_asked.is_set():
+            return
+        log.error("part=%s ended unexpectedly, stopping", task.get_name(), exc_info=task.exception())
+        self.stop_asked.set()
+
+    # -- going down ----------------------------------------------------------------------------------------------
+
+    async def _close(self) -> None:
+        self.stop_asked.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.hub.shutdown_timeout):
+                if self.hub.stops_servers:
+                    await self._stop_servers()
+        self.web.should_exit = True
+        web, *others = self._tasks
+        await asyncio.wait([web], timeout=5)
+        for task in (web, *others):
+            task.cancel()
+        await asyncio.gather(web, *others, return_exceptions=True)
+        self.say("Stopped.")
+
+    async def _stop_servers(self) -> None:
+        """Ask all servers to stop and say how many are left until none is."""
+        said = -1
+        try:
+            async with self.store.write() as tx:
+                await servers.ask_stop_all(tx, self.clock())
+            async with self.store.wakeup.listen("server:*", "resync") as bell:
+                while True:
+                    async with self.store.read() as tx:
+                        left = await servers.count_active(tx)
+                    if left not in (0, said):
+                        self.say(f"Stopping {left} server{'s' if left > 1 else ''} …")
+                        said = left
+                    if not left:
+                        return
+                    await bell.wait(1.0)
+        except DatabaseUnavailable as error:
+            self.say(f"Servers stay as they are: {error.message}")
+
+
+def prepare_folder(folder: Path) -> bytes:
+    """Make the data folder and its secret when missing; return the secret. Raises ConfigError."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return _secret(folder / SECRET_FILE)
+    except OSError as error:
+        raise ConfigError(
+            f"The data folder {folder} cannot be used: {error.strerror or error}. "
+            "Make it writable for this user, or choose another with --data-dir."
+        ) from error
+
+
+def _secret(path: Path) -> bytes:
+    """Read the hub's one secret, or make it; every key is derived from it."""
+    if not path.exists():
+        _put_once(path, random_secrets.token_hex(32))
+    if path.stat().st_mode & 0o007:
+        raise ConfigError(f"{path} can be read by everybody. Make it private: chmod 600 {path}")
+    try:
+        secret = bytes.fromhex(path.read_text().strip())
+    except ValueError:
+        secret = b""
+    if len(secret) < 32:
+        raise ConfigError(
+            f"{path} does not hold 64 hexadecimal digits. Restore it from a backup; with a new one (delete the file) "
+            "everybody has to log in again and running servers have to be restarted."
+        )
+    return secret
+
+
+def _put_once(path: Path, text: str) -> None:
+    """Write a private file whole or not at all; another hub that was first wins."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(descriptor)
+    with contextlib.suppress(FileExistsError):
+        path.hardlink_to(draft)
+    draft.unlink()
