@@ -1,0 +1,284 @@
+"""Where settings come from: a configuration file, then the command line; and whether they make sense.
+
+    loaded = config.load(argv)                 # reads the file and the command line
+    hub = config.build(Hub, loaded.config)     # like Hub(config=…); wrong values become ConfigError
+    for warning in loaded.check([Hub, SomeSpawner, SomeAuthenticator]): …   # unknown names, wrong types
+
+A file is Python and gets `c`, `get_config()` and `load_subconfig()`, as files of every Jupyter program do.
+"""
+
+from __future__ import annotations
+
+import ast
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from traitlets import HasTraits, TraitError, TraitType
+from traitlets.config import Config, Configurable
+from traitlets.config.loader import DeferredConfig, DeferredConfigList, DeferredConfigString, LazyConfigValue
+from traitlets.config.loader import PyFileConfigLoader as FileLoader
+
+from nbhub.errors import ConfigError
+from nbhub.traits import Command, Duration, MemorySize, Plugin, URLPrefix, did_you_mean
+
+__all__ = ["Command", "Duration", "Loaded", "MemorySize", "Plugin", "URLPrefix", "build", "load"]
+
+DEFAULT_FILES = ("nbhub_config.py", "jupyterhub_config.py")
+
+# Sections of existing files, and the class here that they mean.
+SECTION_ALIASES = {"JupyterHub": "Hub"}
+
+# Short options with a value, and the setting that each one sets.
+OPTIONS = {
+    "ip": "Hub.ip",
+    "port": "Hub.port",
+    "base-url": "Hub.base_url",
+    "db": "Hub.db_url",
+    "data-dir": "Hub.data_dir",
+    "log-level": "Hub.log_level",
+    "ssl-key": "Hub.ssl_key",
+    "ssl-cert": "Hub.ssl_cert",
+}
+
+# Short options without a value.
+FLAGS: Mapping[str, tuple[str, str]] = {
+    "debug": ("Hub.log_level", "DEBUG"),
+    "log-json": ("Hub.log_json", "True"),
+    "no-cleanup": ("Hub.cleanup_servers", "False"),
+}
+
+_Made = TypeVar("_Made", bound=Configurable)
+Setting = tuple[str, str]  # section and name, such as ("Hub", "port")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What was read. `places` says of each setting where it was made, in words for messages."""
+
+    config: Config
+    files: tuple[Path, ...] = ()
+    places: Mapping[Setting, str] = field(default_factory=dict)
+    lenient: bool = False  # the file is one written for JupyterHub: unknown names are only warned of
+
+    def check(self, classes: Sequence[type[HasTraits]]) -> list[str]:
+        """Compare the settings with what `classes` (and their bases) take.
+
+        Raises ConfigError for a value of the wrong type, and for an unknown name; of the latter in a file written for
+        JupyterHub, returns warnings instead.
+        """
+        warnings: list[str] = []
+        for section, settings in self.config.items():
+            takers = [cls for cls in classes if section in _sections(cls)]
+            problems = list(_problems(section, settings, takers, classes))
+            for setting, words, fatal in problems:
+                place = self.place(setting)
+                if fatal or not self.lenient or place.startswith("command line"):
+                    raise ConfigError(f"{place}: {words}")
+                warnings.append(f"{place}: {words} It is ignored.")
+        return warnings
+
+    def place(self, setting: Setting) -> str:
+        """Say where a setting was made."""
+        section, name = setting
+        return self.places.get(setting) or self.places.get((section, "")) or f"setting {section}.{name}"
+
+
+def load(argv: Sequence[str] = (), *, folder: Path | None = None) -> Loaded:
+    """Read the file that `-f` names, or the default one of the folder, then the command line, which wins.
+
+    Raises ConfigError for a file that is missing, unreadable or fails, and for an option that is none.
+    """
+    options = list(_options(argv))
+    chosen = [value for option, _, value in options if option == "config"]
+    path = _chosen_file(chosen[-1] if chosen else None, folder or Path.cwd())
+    config, places = _read_file(path) if path is not None else (Config(), {})
+    files = (path,) if path is not None else ()
+    from_line, line_places = _command_line([option for option in options if option[0] != "config"])
+    config.merge(from_line)
+    lenient = path is not None and path.name.startswith("jupyterhub")
+    return Loaded(config, files, {**places, **line_places}, lenient)
+
+
+def build(cls: type[_Made], config: Config, **arguments: Any) -> _Made:
+    """Make an object with its settings; a value that it does not take becomes a ConfigError."""
+    try:
+        return cls(config=config, **arguments)
+    except TraitError as error:
+        raise ConfigError(f"A setting of {cls.__name__} is wrong: {error}") from error
+
+
+def _sections(cls: type) -> set[str]:
+    return {base.__name__ for base in cls.__mro__ if issubclass(base, Configurable)}
+
+
+def _problems(
+    section: str, settings: Any, takers: Sequence[type[HasTraits]], classes: Sequence[type[HasTraits]]
+) -> Iterator[tuple[Setting, str, bool]]:
+    """Yield what is wrong with one section: the setting, words, and whether it is wrong in any file."""
+    if not isinstance(settings, Config):
+        yield (section, ""), f"{section} is a section, not a setting.", True
+        return
+    if not takers:
+        if not _is_empty(settings):
+            names = sorted(set().union(*(_sections(cls) for cls in classes)) - {"Configurable", "LoggingConfigurable"})
+            first = next(iter(settings), "")
+            yield (section, first), f"there is no section c.{section}{did_you_mean(section, names)}", False
+        return
+    for name, value in settings.items():
+        if isinstance(value, Config) and _is_empty(value):
+            continue  # only looked at
+        traits = [trait for cls in takers if (trait := cls.class_traits(config=True).get(name)) is not None]
+        if not traits:
+            known = sorted({name for cls in takers for name in cls.class_trait_names(config=True)})
+            yield (section, name), f"there is no setting c.{section}.{name}{did_you_mean(name, known)}", False
+            continue
+        refusal = _refusal(traits, value)
+        if refusal:
+            yield (section, name), f"c.{section}.{name} = {_shown(value)} is wrong: {refusal}.", True
+
+
+def _is_empty(settings: Config) -> bool:
+    return all(isinstance(value, Config) and _is_empty(value) for value in settings.values())
+
+
+def _refusal(traits: Sequence[TraitType[Any, Any]], value: Any) -> str:
+    """Return why no trait takes the value, or nothing if one does."""
+    reason = ""
+    owner = HasTraits()
+    owner._cross_validation_lock = True
+    for trait in traits:
+        try:
+            trait._validate(owner, _plain(trait, value))
+        except TraitError as error:
+            # Our own plugin trait explains itself; the words of all others speak of trait objects.
+            reason = str(error) if isinstance(trait, Plugin) else f"expected {trait.info()}"
+        except (TypeError, ValueError) as error:
+            reason = f"expected {trait.info()} ({error})"
+        else:
+            return ""
+    return reason
+
+
+def _plain(trait: TraitType[Any, Any], value: Any) -> Any:
+    if isinstance(value, DeferredConfig):
+        return value.get_value(trait)
+    if isinstance(value, LazyConfigValue):
+        default = trait.default()
+        return value.get_value(default if isinstance(default, list | dict | set) else [])
+    return value
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, DeferredConfigList):
+        value = value[0] if len(value) == 1 else list(value)
+    text = repr(str(value)) if isinstance(value, str) else repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _chosen_file(named: str | None, folder: Path) -> Path | None:
+    if named is not None:
+        path = folder / Path(named).expanduser()
+        if not path.is_file():
+            raise ConfigError(f"There is no configuration file {path}; correct the path after -f.")
+        return path
+    for name in DEFAULT_FILES:
+        if (folder / name).is_file():
+            return folder / name
+    return None
+
+
+def _read_file(path: Path) -> tuple[Config, dict[Setting, str]]:
+    try:
+        raw = FileLoader(path.name, str(path.parent)).load_config()
+    except SyntaxError as error:
+        line = (error.text or "").strip()
+        raise ConfigError(
+            f"{error.filename or path}, line {error.lineno}: this is not Python: {error.msg}"
+            f"{f' (`{line[:120]}`)' if line else ''}. Correct the line and start nbhub again."
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(_failure(path, error)) from error
+    except (Exception, SystemExit) as error:
+        raise ConfigError(_failure(path, error)) from error
+    config = Config()
+    for section, settings in raw.items():
+        config.merge(Config({SECTION_ALIASES.get(section, section): settings}))
+    return config, _places(path)
+
+
+def _failure(path: Path, error: BaseException) -> str:
+    """Say which line of the file failed, why, and what to do."""
+    everything = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in everything if Path(frame.filename).name == path.name]
+    # A file that it loads may be the one to blame; it usually lies beside it.
+    frames = [frame for frame in everything if own and Path(frame.filename).parent == Path(own[0].filename).parent]
+    kind = type(error).__name__
+    if not frames:
+        return f"{path}: cannot be read: {kind}: {error}. Check that the file is there, readable and UTF-8 text."
+    frame = frames[-1]
+    remedy = "Correct the line and start nbhub again."
+    if isinstance(error, ModuleNotFoundError):
+        remedy = f"Install the Python package that has {error.name!r} into the environment of nbhub."
+    return f"{path.with_name(Path(frame.filename).name)}, line {frame.lineno}: {kind}: {error} (`{(frame.line or '')[:120]}`). {remedy}"
+
+
+def _places(path: Path) -> dict[Setting, str]:
+    """Find the last line of the file that mentions each setting; loaded sub-files are not looked into."""
+    places: dict[Setting, str] = {}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute):
+            section = SECTION_ALIASES.get(node.value.attr, node.value.attr)
+            if section[:1].isupper():
+                places[section, node.attr] = f"{path.name}, line {node.lineno}"
+    return places
+
+
+def _options(argv: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """Yield every option as its name without dashes, as it was written, and its value."""
+    words = iter(argv)
+    for word in words:
+        name, equals, value = word.partition("=")
+        option = "config" if name in ("-f", "--config") else name.removeprefix("--")
+        if word.startswith("-f") and not word.startswith("--") and name != "-f":
+            option, name, equals, value = "config", "-f", "=", word[2:].removeprefix("=")
+        if not name.startswith("-"):
+            raise ConfigError(f"{word!r} is not understood: options look like --port=8000. See nbhub --help.")
+        if option in FLAGS:
+            if equals:
+                raise ConfigError(f"{name} takes no value; write just {name}.")
+            yield option, name, ""
+            continue
+        _check_option(option, name)
+        if not equals:
+            value = next(words, "")
+            if not value or (value.startswith("-") and not value[1:2].isdigit()):
+                raise ConfigError(f"{name} needs a value: write {name}=VALUE.")
+        yield option, name, value
+
+
+def _check_option(option: str, name: str) -> None:
+    section, dot, setting = option.partition(".")
+    if dot and section[:1].isupper() and setting.isidentifier():
+        return
+    if option not in OPTIONS and option != "config":
+        known = [f"--{known}" for known in (*OPTIONS, *FLAGS, "config")]
+        raise ConfigError(f"There is no option {name}{did_you_mean(name, known)} See nbhub --help.")
+
+
+def _command_line(options: Sequence[tuple[str, str, str]]) -> tuple[Config, dict[Setting, str]]:
+    values: dict[Setting, list[str]] = {}
+    places: dict[Setting, str] = {}
+    for option, name, value in options:
+        path, text = FLAGS.get(option, (OPTIONS.get(option, option), value))
+        section, _, setting = path.partition(".")
+        key = (SECTION_ALIASES.get(section, section), setting)
+        values.setdefault(key, []).append(text)
+        places[key] = f"command line ({name})"
+    config = Config()
+    for (section, setting), texts in values.items():
+        # Given several times: one item each for a list, the last one for anything else.
+        config[section][setting] = DeferredConfigString(texts[0]) if len(texts) == 1 else DeferredConfigList(texts)
+    return config, places
