@@ -1,0 +1,1 @@
+"""What nbhub costs, measured side by side with JupyterHub: `python -m benchmarks`."""

@@ -1,0 +1,101 @@
+"""What the data plane does: small GETs at 5,000 routes, and how soon a new route is in force at 1,000."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+
+from benchmarks import load, machine, population
+from benchmarks.load import Client
+from benchmarks.report import Row, Values, better_when_large, better_when_small, judge, shown
+from benchmarks.systems import System, fresh
+
+ROUTES = 5000
+ROUTES_WHEN_ADDING = 1000
+ADDED = 20
+CONNECTIONS = 32
+SECONDS = 6.0
+STEP = 0.0005  # seconds between questions whether the route is there
+
+
+async def measure(kind: type[System], scale: float) -> Values:
+    values = Values()
+    names = population.user_names(int(ROUTES * scale))
+    first = int(ROUTES_WHEN_ADDING * scale)
+    with fresh(kind) as system:
+        await system.up()
+        await population.make_users(system, names)
+        await population.for_each(system, names[:first], population.start_server, at_once=50)
+        await _settle(system, names[:first])
+        await _adding(system, names[first : first + ADDED], values)
+        await population.for_each(system, names[first + ADDED :], population.start_server, at_once=50)
+        await _settle(system, names)
+        await _small_gets(system, names, values)
+    return values
+
+
+async def _settle(system: System, names: list[str]) -> None:
+    """Wait until every route is in force."""
+    client = Client(system.public)
+    for name in names:
+        await _in_force(client, name)
+    client.close()
+
+
+async def _adding(system: System, names: list[str], values: Values) -> None:
+    """One start after the other: from being told that a server is ready to its first answer through the proxy."""
+    client, visitor = Client(system.hub, system.token), Client(system.public)
+    delays = []
+    for name in names:
+        await population.start_server(client, name)
+        ready = time.perf_counter()
+        await _in_force(visitor, name)
+        delays.append(time.perf_counter() - ready)
+    values["added median s"], values["added worst s"] = statistics.median(delays), max(delays)
+
+
+async def _in_force(visitor: Client, name: str) -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        _, answer = await visitor.ask("GET", f"/user/{name}/api")
+        if b"upstream" in answer:
+            return
+        await asyncio.sleep(STEP)
+    raise TimeoutError(f"no route to the server of {name} after 10 s; the last answer was {answer[:200]!r}")
+
+
+async def _small_gets(system: System, names: list[str], values: Values) -> None:
+    requests = [load.request("GET", f"/user/{name}/api/status") for name in names]
+    requests = requests[::7] + requests[3::7]  # users all over the table
+    await load.hammer(system.public, requests, connections=CONNECTIONS, seconds=1)
+    _, proxy = system.pids()
+    before = machine.cpu_seconds(proxy)
+    tally = await load.hammer(system.public, requests, connections=CONNECTIONS, seconds=SECONDS)
+    if set(tally.statuses) != {200}:
+        raise RuntimeError(f"{system.name}: {dict(tally.statuses)}; the first answer was {tally.sample[:300]!r}")
+    values["rate"] = tally.rate
+    values["cpu us"] = (machine.cpu_seconds(proxy) - before) / tally.count * 1e6
+    values["p99 ms"] = tally.percentile(0.99) * 1000
+
+
+def rows(ours: Values, theirs: Values) -> list[Row]:
+    ratio = better_when_large(1 / ours["cpu us"], 1 / theirs["cpu us"])
+    return [
+        Row(
+            "small GETs through the proxy, 5,000 routes (ratio of CPU per request)",
+            f"{shown(ours['rate'], '{:,.0f}')}/s ({shown(ours['cpu us'], '{:.0f}')} µs CPU)",
+            f"{shown(theirs['rate'], '{:,.0f}')}/s ({shown(theirs['cpu us'], '{:.0f}')} µs CPU)",
+            ratio,
+            "≥ 4 ×",
+            None if ratio is None else ratio >= 4,
+        ),
+        Row(
+            "route in force after ready, 1,000 routes (median; worst)",
+            f"{ours['added median s'] * 1000:.0f}; {ours['added worst s'] * 1000:.0f} ms",
+            f"{theirs['added median s'] * 1000:.0f}; {theirs['added worst s'] * 1000:.0f} ms",
+            better_when_small(ours["added median s"], theirs["added median s"]),
+            "≤ 100 ms",
+            judge(ours["added worst s"], ours["added worst s"] <= 0.1),
+        ),
+    ]
