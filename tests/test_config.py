@@ -94,7 +94,7 @@ def test_the_command_line_beats_the_file(tmp_path: Path) -> None:
 
 
 def test_lists_and_dicts_on_the_command_line(tmp_path: Path) -> None:
-    found = loaded(tmp_path, "", "--Spawner.args=--x", "--Spawner.args=--y", "--Spawner.environment={'A': '1'}")
+    found = loaded(tmp_path, "", "--Spawner.args=--x", "--Spawner.args=--y", "--Spawner.environment=A=1")
     found.check(CLASSES)
     spawner = config.build(ProcessSpawner, found.config)
     assert spawner.args == ["--x", "--y"]

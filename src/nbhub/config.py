@@ -69,16 +69,25 @@ class Loaded:
         Raises ConfigError for a value of the wrong type, and for an unknown name; of the latter in a file written for
         JupyterHub, returns warnings instead.
         """
+        self.check_values(classes)
         warnings: list[str] = []
+        for setting, words, _ in self._problems(classes):
+            place = self.place(setting)
+            if not self.lenient or place.startswith("command line"):
+                raise ConfigError(f"{place}: {words}")
+            warnings.append(f"{place}: {words} It is ignored.")
+        return warnings
+
+    def check_values(self, classes: Sequence[type[HasTraits]]) -> None:
+        """Raise ConfigError for a value that its setting does not take; unknown names may belong to other classes."""
+        for setting, words, wrong_value in self._problems(classes):
+            if wrong_value:
+                raise ConfigError(f"{self.place(setting)}: {words}")
+
+    def _problems(self, classes: Sequence[type[HasTraits]]) -> Iterator[tuple[Setting, str, bool]]:
         for section, settings in self.config.items():
             takers = [cls for cls in classes if section in _sections(cls)]
-            problems = list(_problems(section, settings, takers, classes))
-            for setting, words, fatal in problems:
-                place = self.place(setting)
-                if fatal or not self.lenient or place.startswith("command line"):
-                    raise ConfigError(f"{place}: {words}")
-                warnings.append(f"{place}: {words} It is ignored.")
-        return warnings
+            yield from _problems(section, settings, takers, classes)
 
     def place(self, setting: Setting) -> str:
         """Say where a setting was made."""
@@ -117,7 +126,7 @@ def _sections(cls: type) -> set[str]:
 def _problems(
     section: str, settings: Any, takers: Sequence[type[HasTraits]], classes: Sequence[type[HasTraits]]
 ) -> Iterator[tuple[Setting, str, bool]]:
-    """Yield what is wrong with one section: the setting, words, and whether it is wrong in any file."""
+    """Yield what is wrong with one section: the setting, words, and whether its value (not its name) is wrong."""
     if not isinstance(settings, Config):
         yield (section, ""), f"{section} is a section, not a setting.", True
         return
@@ -222,7 +231,8 @@ def _failure(path: Path, error: BaseException) -> str:
     remedy = "Correct the line and start nbhub again."
     if isinstance(error, ModuleNotFoundError):
         remedy = f"Install the Python package that has {error.name!r} into the environment of nbhub."
-    return f"{path.with_name(Path(frame.filename).name)}, line {frame.lineno}: {kind}: {error} (`{(frame.line or '')[:120]}`). {remedy}"
+    place = path.with_name(Path(frame.filename).name)
+    return f"{place}, line {frame.lineno}: {kind}: {error} (`{(frame.line or '')[:120]}`). {remedy}"
 
 
 def _places(path: Path) -> dict[Setting, str]:

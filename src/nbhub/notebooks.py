@@ -1,0 +1,195 @@
+"""The local environment for notebooks: JupyterLab and jupyterhub-singleuser, installed once beside the hub's data.
+
+Only for a hub that runs servers on its own machine and finds no `jupyterhub-singleuser` there. The packages and their
+hashes stand in `notebook-requirements.lock`, which comes with nbhub.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from nbhub.errors import ConfigError
+
+Say = Callable[[str], None]
+
+COMMAND = "jupyterhub-singleuser"
+LOCK_FILE = Path(__file__).with_name("notebook-requirements.lock")
+FOLDER = "notebook-env"
+
+_STAMP = "nbhub-complete"
+_NETWORK = re.compile(
+    r"NewConnectionError|NameResolutionError|name resolution|ConnectTimeout|ReadTimeout|Connection refused"
+    r"|No matching distribution|ProxyError|SSLError",
+    re.IGNORECASE,
+)
+_OTHER_WAY = (
+    f"Or install jupyterlab and jupyterhub yourself, so that {COMMAND} is on the PATH, "
+    "or name the command with --Spawner.cmd=…"
+)
+
+
+def needed(command: Sequence[str]) -> bool:
+    """Say whether servers are to be started with jupyterhub-singleuser and this machine has none on the PATH."""
+    return bool(command) and command[0] == COMMAND and shutil.which(COMMAND) is None
+
+
+def ensure(data_dir: Path, say: Say, *, lock_file: Path = LOCK_FILE, python: str = sys.executable) -> Path:
+    """Return the folder of commands of the notebook environment, after making it where it is missing or outdated.
+
+    Costs nothing when it is there. An installation that was interrupted is begun again; one of another version of nbhub
+    is brought up to date in place, since running servers use it. Raises ConfigError.
+    """
+    folder = data_dir.absolute() / FOLDER
+    version = _version(lock_file)
+    if _stamp(folder) == version and (folder / "bin" / "python").exists():
+        return folder / "bin"
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _alone(data_dir / f"{FOLDER}.lock", say):
+            if _stamp(folder) != version or not (folder / "bin" / "python").exists():
+                _install(folder, lock_file, version, python, say)
+    except OSError as error:
+        raise ConfigError(
+            f"The notebook environment {folder} cannot be made: {error.strerror or error}. "
+            "Make the data folder writable for this user, or choose another with --data-dir."
+        ) from error
+    return folder / "bin"
+
+
+def put_on_path(folder: Path, environment: Mapping[str, str]) -> str:
+    """Return a PATH that finds the commands of `folder` first."""
+    return os.pathsep.join([str(folder), *filter(None, [environment.get("PATH", os.defpath)])])
+
+
+def _version(lock_file: Path) -> str:
+    """Name what an environment is made of: the lock file's content and the Python."""
+    try:
+        content = lock_file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{lock_file} is missing: install nbhub again.") from error
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    return f"{digest} python{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def _stamp(folder: Path) -> str:
+    try:
+        return (folder / _STAMP).read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def _install(folder: Path, lock_file: Path, version: str, python: str, say: Say) -> None:
+    upgrade = _stamp(folder).endswith(version.rsplit(maxsplit=1)[-1]) and (folder / "bin" / "python").exists()
+    total = lock_file.read_text(encoding="utf-8").count("==")
+    log_file = folder.with_suffix(".log")
+    if upgrade:
+        say(f"Bringing the notebook environment up to date in {folder}")
+    else:
+        say(f"Installing JupyterLab for notebooks into {folder} (once; about {total} packages, a few minutes)")
+        shutil.rmtree(folder, ignore_errors=True)
+        with log_file.open("w", encoding="utf-8") as log:
+            _run([python, "-m", "venv", str(folder)], log_file, log.write)
+    (folder / _STAMP).unlink(missing_ok=True)
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--progress-bar", "off"]
+    with log_file.open("a", encoding="utf-8") as log:
+        _run([*pip, "--require-hashes", "-r", str(lock_file)], log_file, _Progress(total, say, log.write).line)
+    draft = folder / f"{_STAMP}.new"
+    draft.write_text(version, encoding="utf-8")
+    draft.replace(folder / _STAMP)
+    say("The notebook environment is ready.")
+
+
+class _Progress:
+    """Turns pip's lines into a few that a person wants to read; all of them go to the log."""
+
+    def __init__(self, total: int, say: Say, log: Callable[[str], object]) -> None:
+        self.total = max(total, 1)
+        self.say = say
+        self.log = log
+        self.collected = 0
+        self.said = 0
+
+    def line(self, text: str) -> None:
+        """Take one line of pip."""
+        self.log(text)
+        if text.startswith("Collecting "):
+            self.collected += 1
+            share = self.collected * 100 // self.total
+            if share >= self.said + 20 and share < 100:
+                self.said = share - share % 20
+                self.say(f"  downloaded {self.said} %")
+        elif text.startswith("Installing collected packages"):
+            self.say("  unpacking")
+
+
+def _run(command: Sequence[str], log_file: Path, take: Callable[[str], object]) -> None:
+    """Run a step of the installation, giving its output line by line; raises ConfigError when it fails."""
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env=_environment(),
+    ) as process:
+        last: deque[str] = deque(maxlen=200)
+        assert process.stdout is not None
+        for line in process.stdout:
+            take(line)
+            last.append(line.rstrip())
+    if process.returncode:
+        raise ConfigError(_failure(list(last), log_file))
+
+
+def _environment() -> dict[str, str]:
+    """Our own environment without what would lead pip to another place."""
+    astray = (
+        "PYTHONPATH",
+        "PYTHONHOME",
+        "PIP_TARGET",
+        "PIP_PREFIX",
+        "PIP_USER",
+        "PIP_REQUIRE_VIRTUALENV",
+        "VIRTUAL_ENV",
+    )
+    kept = {name: value for name, value in os.environ.items() if name not in astray}
+    return kept | {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PYTHONUNBUFFERED": "1"}
+
+
+def _failure(lines: Sequence[str], log_file: Path) -> str:
+    text = "\n".join(lines)
+    errors = [line.strip() for line in lines if "error" in line.lower()] or [line for line in lines if line.strip()]
+    reason = errors[-1][:300] if errors else "no reason was given"
+    if "ensurepip" in text:
+        return f"Python here has no venv module; on Debian or Ubuntu: apt-get install python3-venv. {_OTHER_WAY}"
+    if "No space left" in text:
+        return f"The disk is full: notebooks need about 700 MB. Make room and start nbhub again. {_OTHER_WAY}"
+    if _NETWORK.search(text):
+        return (
+            f"The packages for notebooks cannot be downloaded: {reason}\n"
+            f"Check the network or pip's settings, and start nbhub again. {_OTHER_WAY} (Details: {log_file})"
+        )
+    return f"JupyterLab could not be installed: {reason}\nDetails are in {log_file}. {_OTHER_WAY}"
+
+
+@contextmanager
+def _alone(path: Path, say: Say) -> Iterator[None]:
+    """Keep a second hub on the same folder waiting; the kernel lets go of the lock when a process dies."""
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("Another nbhub is installing the notebook environment; waiting for it.")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

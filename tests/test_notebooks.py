@@ -1,0 +1,147 @@
+"""The local notebook environment: made once, by a real pip from a folder of our own, and redone when interrupted."""
+
+import hashlib
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from nbhub import notebooks
+from nbhub.errors import ConfigError
+
+SCRIPT = "#!python\nprint('a notebook server')\n"
+
+
+def make_wheel(folder: Path, version: str = "1.0") -> Path:
+    """Write a package `stand-in` that brings a command jupyterhub-singleuser."""
+    folder.mkdir(exist_ok=True)
+    info = f"stand_in-{version}.dist-info"
+    path = folder / f"stand_in-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr("stand_in.py", "")
+        wheel.writestr(f"stand_in-{version}.data/scripts/jupyterhub-singleuser", SCRIPT)
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: stand-in\nVersion: {version}\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+    return path
+
+
+def make_lock(path: Path, wheel: Path, version: str = "1.0") -> Path:
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    path.write_text(f"stand-in=={version} \\\n    --hash=sha256:{digest}\n")
+    return path
+
+
+@pytest.fixture
+def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that is the only place where pip looks."""
+    folder = tmp_path / "wheels"
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return folder
+
+
+def test_needed_only_for_the_usual_command_when_it_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert notebooks.needed(["jupyterhub-singleuser"])
+    assert not notebooks.needed(["/opt/jupyter/bin/jupyterhub-singleuser"])
+    assert not notebooks.needed([])
+    command = tmp_path / "jupyterhub-singleuser"
+    command.write_text("#!/bin/sh\n")
+    command.chmod(0o755)
+    assert not notebooks.needed(["jupyterhub-singleuser"])
+
+
+def test_the_life_of_an_environment(tmp_path: Path, wheels: Path) -> None:
+    lock = make_lock(tmp_path / "lock", make_wheel(wheels))
+    data = tmp_path / "data"
+    said: list[str] = []
+
+    folder = notebooks.ensure(data, said.append, lock_file=lock)
+    assert (folder / "jupyterhub-singleuser").exists()
+    assert said[0].startswith("Installing JupyterLab for notebooks into")
+    assert said[-1] == "The notebook environment is ready."
+
+    said.clear()  # a second start costs nothing and says nothing
+    before = (folder / "python").lstat().st_mtime_ns
+    assert notebooks.ensure(data, said.append, lock_file=lock) == folder
+    assert said == []
+
+    (data / "notebook-env" / "nbhub-complete").unlink()  # as after an interruption: begun again
+    (folder / "jupyterhub-singleuser").unlink()
+    notebooks.ensure(data, said.append, lock_file=lock)
+    assert (folder / "jupyterhub-singleuser").exists()
+    assert (folder / "python").lstat().st_mtime_ns != before
+
+    said.clear()  # another version of nbhub: brought up to date in place, for servers that run from it
+    before = (folder / "python").lstat().st_mtime_ns
+    make_lock(lock, make_wheel(wheels, "2.0"), "2.0")
+    notebooks.ensure(data, said.append, lock_file=lock)
+    assert said[0].startswith("Bringing the notebook environment up to date")
+    assert (folder / "python").lstat().st_mtime_ns == before
+    assert list(data.glob("notebook-env/lib/python3*/site-packages/stand_in-2.0.dist-info"))
+
+
+def test_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    lock = make_lock(tmp_path / "lock", make_wheel(tmp_path / "elsewhere"))
+    with pytest.raises(ConfigError) as raised:
+        notebooks.ensure(tmp_path / "data", print, lock_file=lock)
+    assert "cannot be downloaded" in raised.value.message
+    assert "--Spawner.cmd" in raised.value.message
+    assert not (tmp_path / "data" / "notebook-env" / "nbhub-complete").exists()
+
+
+def test_a_package_that_is_not_what_it_was(tmp_path: Path, wheels: Path) -> None:
+    lock = make_lock(tmp_path / "lock", make_wheel(wheels))
+    lock.write_text(lock.read_text().replace("sha256:", "sha256:0")[:-2] + "\n")
+    with pytest.raises(ConfigError, match="could not be installed"):
+        notebooks.ensure(tmp_path / "data", print, lock_file=lock)
+
+
+def test_a_python_that_cannot_make_environments(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text(
+        "#!/bin/sh\necho 'The virtual environment was not created because ensurepip is not available.'\nexit 1\n"
+    )
+    python.chmod(0o755)
+    with pytest.raises(ConfigError, match="apt-get install python3-venv"):
+        notebooks.ensure(tmp_path / "data", print, python=str(python))
+
+
+def test_a_data_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file is in the way")
+    with pytest.raises(ConfigError, match="--data-dir"):
+        notebooks.ensure(tmp_path / "data", print)
+
+
+def test_a_lock_file_that_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="install nbhub again"):
+        notebooks.ensure(tmp_path, print, lock_file=tmp_path / "none")
+
+
+def test_the_shipped_lock_has_hashes_and_what_is_needed() -> None:
+    text = notebooks.LOCK_FILE.read_text()
+    for package in ("jupyterhub", "jupyterlab", "ipykernel"):
+        assert f"\n{package}==" in text
+    assert text.count("==") <= text.count("--hash=sha256:")
+
+
+def test_the_path_finds_it_first() -> None:
+    assert notebooks.put_on_path(Path("/x"), {"PATH": "/usr/bin"}) == "/x:/usr/bin"
+    assert notebooks.put_on_path(Path("/x"), {}).startswith("/x:")
+
+
+def test_what_leads_pip_astray_is_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wheels: Path) -> None:
+    monkeypatch.setenv("PIP_TARGET", str(tmp_path / "astray"))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "astray"))
+    lock = make_lock(tmp_path / "lock", make_wheel(wheels))
+    folder = notebooks.ensure(tmp_path / "data", print, lock_file=lock, python=sys.executable)
+    assert (folder / "jupyterhub-singleuser").exists()
+    assert not (tmp_path / "astray").exists()
