@@ -11,6 +11,7 @@ from typing import Any
 from nbhub.core import launch as launches
 from nbhub.core import names
 from nbhub.core.launch import HubAddress, Launch
+from nbhub.core.lifecycle import Observation
 from nbhub.core.model import Server, User
 from nbhub.spawners.base import Checkpoint, Handle, Spawner
 
@@ -66,6 +67,21 @@ def answers(url: str, timeout: float = 2.0) -> bool:
             return answer.status == 200 and bool(answer.headers["X-JupyterHub-Version"])
     except OSError:
         return False
+
+
+async def until_answering(url: str, seconds: float = 15.0) -> None:
+    """Wait until a server answers at the address."""
+    async with asyncio.timeout(seconds):
+        while not await asyncio.to_thread(answers, url):  # noqa: ASYNC110 - nothing tells us but asking
+            await asyncio.sleep(0.02)
+
+
+async def until_dead(spawner: Spawner, handle: Handle, seconds: float = 15.0) -> Observation:
+    """Wait until a server is seen dead, and return how it was seen."""
+    async with asyncio.timeout(seconds):
+        while (seen := (await spawner.poll([handle]))[0]).alive:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    return seen
 
 
 async def until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
