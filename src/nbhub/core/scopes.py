@@ -258,7 +258,7 @@ def _with_filter(name: str, suffix: str) -> frozenset[str]:
     names = _implied(name)
     if suffix.startswith("!server="):
         # Whoever may read one server of a user learns nothing about the user from that.
-        names = frozenset(n for n in names if n == name or not n.startswith("read:users"))
+        names = frozenset(n for n in names if not n.startswith("read:users"))
     return frozenset(n + suffix for n in names)
 
 
