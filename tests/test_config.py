@@ -118,6 +118,21 @@ def test_jupyterhubs_section_means_ours(tmp_path: Path) -> None:
     assert config.build(Hub, found.config).base_url == "/x/"
 
 
+def test_settings_that_are_at_home_elsewhere(tmp_path: Path) -> None:
+    found = loaded(
+        tmp_path, "c.JupyterHub.admin_users = {'eve'}\nc.JupyterHub.ssl_key = 'k'", "--JupyterHub.ssl_cert=c"
+    )
+    assert found.config.Authenticator.admin_users == {"eve"}
+    assert found.config.Proxy.ssl_key == "k"
+    assert "ssl_cert" in found.config.Proxy
+    assert "Hub" not in found.config
+    assert found.place(("Proxy", "ssl_key")) == "nbhub_config.py, line 2"
+
+
+def test_our_names_win_over_jupyterhubs(tmp_path: Path) -> None:
+    assert loaded(tmp_path, "c.Hub.port = 1\nc.JupyterHub.port = 2").config.Hub.port == 1
+
+
 def test_unknown_names_are_refused_with_a_suggestion(tmp_path: Path) -> None:
     assert refusal(tmp_path, "x = 1\nc.Hub.prot = 9000") == (
         "nbhub_config.py, line 2: there is no setting c.Hub.prot. Did you mean port?"
@@ -144,7 +159,11 @@ def test_a_file_for_jupyterhub_is_only_warned_about(tmp_path: Path) -> None:
 
 
 def test_a_section_that_is_only_looked_at_is_fine(tmp_path: Path) -> None:
-    assert loaded(tmp_path, "c.KubeSpawner\nc.Hub").check(CLASSES) == []
+    assert loaded(tmp_path, "c.KubeSpawner\nc.Hub.port\nc.Spawner.mem_limit").check(CLASSES) == []
+
+
+def test_adding_to_what_is_no_collection(tmp_path: Path) -> None:
+    assert "expected an int" in refusal(tmp_path, "c.Hub.port.append(1)")
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,13 @@ DEFAULT_FILES = ("nbhub_config.py", "jupyterhub_config.py")
 # Sections of existing files, and the class here that they mean.
 SECTION_ALIASES = {"JupyterHub": "Hub"}
 
+# Settings of existing files that are at home in another section here.
+SETTING_ALIASES: Mapping[tuple[str, str], tuple[str, str]] = {
+    ("Hub", "admin_users"): ("Authenticator", "admin_users"),
+    ("Hub", "ssl_cert"): ("Proxy", "ssl_cert"),
+    ("Hub", "ssl_key"): ("Proxy", "ssl_key"),
+}
+
 # Short options with a value, and the setting that each one sets.
 OPTIONS = {
     "ip": "Hub.ip",
@@ -39,8 +46,8 @@ OPTIONS = {
     "db": "Hub.db_url",
     "data-dir": "Hub.data_dir",
     "log-level": "Hub.log_level",
-    "ssl-key": "Hub.ssl_key",
-    "ssl-cert": "Hub.ssl_cert",
+    "ssl-key": "Proxy.ssl_key",
+    "ssl-cert": "Proxy.ssl_cert",
 }
 
 # Short options without a value.
@@ -176,7 +183,8 @@ def _plain(trait: TraitType[Any, Any], value: Any) -> Any:
         return value.get_value(trait)
     if isinstance(value, LazyConfigValue):
         default = trait.default()
-        return value.get_value(default if isinstance(default, list | dict | set) else [])
+        untouched = not value.to_dict()  # only looked at
+        return default if untouched else value.get_value(default if isinstance(default, list | dict | set) else [])
     return value
 
 
@@ -212,10 +220,26 @@ def _read_file(path: Path) -> tuple[Config, dict[Setting, str]]:
         raise ConfigError(_failure(path, error)) from error
     except (Exception, SystemExit) as error:
         raise ConfigError(_failure(path, error)) from error
+    return _renamed(raw), _places(path)
+
+
+def _renamed(raw: Config) -> Config:
+    """Return the settings under our own names; where a file uses both, ours win."""
     config = Config()
-    for section, settings in raw.items():
-        config.merge(Config({SECTION_ALIASES.get(section, section): settings}))
-    return config, _places(path)
+    for section, settings in sorted(raw.items(), key=lambda item: item[0] not in SECTION_ALIASES):
+        if not isinstance(settings, Config):
+            config[section] = settings
+            continue
+        for name, value in settings.items():
+            ours, setting = our_name(section, name)
+            config.merge(Config({ours: Config({setting: value})}))
+    return config
+
+
+def our_name(section: str, name: str) -> Setting:
+    """Return the section and name here of a setting, which may be given as JupyterHub calls it."""
+    section = SECTION_ALIASES.get(section, section)
+    return SETTING_ALIASES.get((section, name), (section, name))
 
 
 def _failure(path: Path, error: BaseException) -> str:
@@ -239,10 +263,10 @@ def _places(path: Path) -> dict[Setting, str]:
     """Find the last line of the file that mentions each setting; loaded sub-files are not looked into."""
     places: dict[Setting, str] = {}
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute):
-            section = SECTION_ALIASES.get(node.value.attr, node.value.attr)
-            if section[:1].isupper():
-                places[section, node.attr] = f"{path.name}, line {node.lineno}"
+        if not isinstance(node, ast.Attribute) or not isinstance(node.value, ast.Attribute):
+            continue
+        if node.value.attr[:1].isupper():
+            places[our_name(node.value.attr, node.attr)] = f"{path.name}, line {node.lineno}"
     return places
 
 
@@ -284,7 +308,7 @@ def _command_line(options: Sequence[tuple[str, str, str]]) -> tuple[Config, dict
     for option, name, value in options:
         path, text = FLAGS.get(option, (OPTIONS.get(option, option), value))
         section, _, setting = path.partition(".")
-        key = (SECTION_ALIASES.get(section, section), setting)
+        key = our_name(section, setting)
         values.setdefault(key, []).append(text)
         places[key] = f"command line ({name})"
     config = Config()
