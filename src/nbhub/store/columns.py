@@ -1,0 +1,58 @@
+"""The columns of each record, in the order in which `records` takes them, and conditions that several modules share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, or_, select
+
+from nbhub.store.statements import word
+from nbhub.store.tables import oauth_clients, roles, servers, services, tokens, users
+
+USER: tuple[Any, ...] = tuple(users.c)
+ROLE: tuple[Any, ...] = tuple(roles.c)
+SERVICE: tuple[Any, ...] = tuple(services.c)
+CLIENT: tuple[Any, ...] = tuple(oauth_clients.c)
+TOKEN: tuple[Any, ...] = tuple(column for column in tokens.c if column.name != "hash")
+
+_people = users.alias("owner")  # a name of its own, since SQLite's RETURNING names columns without their table
+OWNER = select(_people.c.name).where(_people.c.id == servers.c.user_id).correlate(servers).scalar_subquery()
+SERVER: tuple[Any, ...] = (
+    servers.c.id,
+    servers.c.user_id,
+    OWNER,
+    servers.c.name,
+    servers.c.display_name,
+    servers.c.wanted,
+    servers.c.generation,
+    servers.c.options,
+    servers.c.removing,
+    servers.c.due,
+    servers.c.phase,
+    servers.c.observed_generation,
+    servers.c.launched,
+    servers.c.start_generation,
+    servers.c.state,
+    servers.c.url,
+    servers.c.message,
+    servers.c.log_tail,
+    servers.c.events,
+    servers.c.started,
+    servers.c.ready,
+    servers.c.stopped,
+    servers.c.deadline,
+    servers.c.last_activity,
+    servers.c.lease_token,
+)
+
+ASKED_TO_START: ColumnElement[bool] = and_(
+    servers.c.wanted, servers.c.generation > servers.c.observed_generation
+).self_group()
+
+# As in `Server.active`, and in the words of the index `ix_servers_active`, so that counting uses it.
+ACTIVE: ColumnElement[bool] = or_(servers.c.phase.not_in([word("stopped"), word("failed")]), ASKED_TO_START)
+
+# As in `Server.is_ready`.
+READY: ColumnElement[bool] = and_(
+    servers.c.phase == word("running"), servers.c.wanted, servers.c.start_generation == servers.c.generation
+)

@@ -1,0 +1,56 @@
+"""One hub for each SQLite file: a lock of the operating system, which even a killed hub gives back."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+
+from nbhub.errors import ConfigError
+
+
+class FileLock:
+    """The lock `<file>.lock` beside a database; held until released or until the process ends, however it ends."""
+
+    def __init__(self, database: Path) -> None:
+        self.database = database
+        self.path = database.with_name(database.name + ".lock")
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Take the lock; raise ConfigError if another process has it or the folder cannot be written."""
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ConfigError(
+                f"The lock file {self.path} cannot be written: {error.strerror}. "
+                "Give the hub a data directory that it may write to."
+            ) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = _holder(descriptor)
+            os.close(descriptor)
+            raise ConfigError(
+                f"Another hub{holder} uses the database {self.database}. Stop it first, "
+                "give this one another data directory, or use PostgreSQL, which many hubs may share."
+            ) from error
+        with contextlib.suppress(OSError):  # who holds it is only told for convenience; the disk may be full
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Give the lock back; the file stays, since removing it would let two hubs lock different files."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def _holder(descriptor: int) -> str:
+    try:
+        pid = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+    except OSError:
+        return ""
+    return f" (process {pid})" if pid.isdigit() else ""
