@@ -79,23 +79,37 @@ def decide(server: Server, seen: Observation, now: float, limits: Limits) -> Ste
         return _wind_down(server, seen)
     match server.phase:
         case Phase.STOPPED | Phase.FAILED:
-            return Start() if server.generation > server.observed_generation else Wait(None)
+            return _rest(server, seen)
         case Phase.STARTING:
             return _bring_up(server, seen, now)
         case Phase.RUNNING:
             return _keep_up(server, seen, limits)
         case Phase.STOPPING:
             # Asked to start again while it was going down: finish going down first, the ask stays open.
-            if seen.alive:
+            if seen.alive or _half_launched(server):
                 return Stop(Phase.STOPPED, answered=False)
             return Settle(Phase.STOPPED, answered=False)
 
 
+def _half_launched(server: Server) -> bool:
+    """Say whether a hub may have died in the middle of a launch, and left an object that no saved state leads to.
+
+    Stopping finds it by name and does nothing when there is none.
+    """
+    return server.phase in (Phase.STARTING, Phase.STOPPING) and not server.launched
+
+
+def _rest(server: Server, seen: Observation) -> Step:
+    if server.generation > server.observed_generation:
+        return Start()
+    if seen.alive:
+        # A hub that was frozen in the middle of a start woke up after others had closed the case, and finished it.
+        return Stop(server.phase, server.message)
+    return Wait(None)
+
+
 def _wind_down(server: Server, seen: Observation) -> Step:
-    half_launched = server.phase is Phase.STARTING and not server.launched
-    if seen.alive or half_launched:
-        # A hub that died in the middle of a launch may have left an object that no saved state leads to;
-        # stopping finds it by name and does nothing when there is none.
+    if seen.alive or _half_launched(server):
         return Stop(Phase.STOPPED)
     at_rest = server.phase in (Phase.STOPPED, Phase.FAILED) and server.observed_generation >= server.generation
     if at_rest and not server.removing:
@@ -107,7 +121,8 @@ def _bring_up(server: Server, seen: Observation, now: float) -> Step:
     if server.generation > server.start_generation:
         return Start()
     if server.deadline is not None and now > server.deadline:
-        return Stop(Phase.FAILED, late(server, now))
+        gone = server.launched and not seen.alive
+        return Stop(Phase.FAILED, ended(seen, "before it was ready") if gone else late(server, now))
     if not server.launched:
         return Start()
     if not seen.alive:

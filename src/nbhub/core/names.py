@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 import urllib.parse
@@ -37,7 +38,7 @@ def object_name(user: str, server: str) -> str:
     parts = [user, server] if server else [user]
     if len(plain) <= _LABEL_LIMIT and all(_SAFE_LABEL.fullmatch(part) and "--" not in part for part in parts):
         return plain
-    digest = hashlib.sha256(user.encode() + b"\xff" + server.encode()).hexdigest()[:16]
+    digest = base64.b32encode(hashlib.sha256(user.encode() + b"\xff" + server.encode()).digest())[:16].decode().lower()
     cut = re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")[: _LABEL_LIMIT - 19].strip("-")
     if not cut[:1].isalpha():
         cut = f"x-{cut}".rstrip("-")

@@ -22,10 +22,8 @@ from nbhub.errors import BadRequest, Forbidden, NbhubError
 
 CODE_LIFETIME = 300.0  # seconds
 METHODS = ("S256", "plain")
-_PARAMETERS = frozenset(
-    "client_id client_secret code code_challenge code_challenge_method code_verifier grant_type redirect_uri "
-    "response_type scope state".split()
-)
+_PARAMETERS = frozenset(("client_id", "client_secret", "code", "code_challenge", "code_challenge_method",
+                         "code_verifier", "grant_type", "redirect_uri", "response_type", "scope", "state"))  # fmt: skip
 _VERIFIER = re.compile(r"[A-Za-z0-9\-._~]{43,128}")
 _IGNORED_SCOPES = frozenset(("identify", "openid"))  # asked for by generic clients; everybody is identified anyway
 
