@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
+from typing import Any
 
-from traitlets import Bool, Dict, Float, Int, Set, Unicode
+from traitlets import Bool, Dict, Enum, Float, Int, Set, Unicode, default, observe
 from traitlets.config import Application
 
 from nbhub.config import Duration, Plugin, URLPrefix
@@ -117,7 +119,23 @@ class Hub(Application):
     )
 
     # saying
+    log_level = Enum(
+        ("DEBUG", "INFO", "WARNING", "WARN", "ERROR", "CRITICAL", 10, 20, 30, 40, 50),
+        "INFO",
+        help="From which level on the hub logs: DEBUG, INFO, WARNING, ERROR. DEBUG is for finding a fault.",
+    ).tag(config=True)
     log_json = Bool(False, help="Log lines as JSON objects.").tag(config=True)
+
+    @default("log")
+    def _nbhub_log(self) -> logging.Logger:
+        return logging.getLogger("nbhub")
+
+    def _configure_logging(self) -> None:
+        """Leave handlers and levels to `nbhub.log`."""
+
+    @observe("log_level")
+    def _observe_logging_change(self, change: Any) -> None:
+        """Keep the level as it is given; the framework would set up handlers of its own."""
 
     @property
     def folder(self) -> Path:

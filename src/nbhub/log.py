@@ -28,7 +28,7 @@ def configure(level: int | str = logging.INFO, *, as_json: bool = False, stream:
     handler.setFormatter(JsonFormatter() if as_json else LineFormatter())
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(level)
+    root.setLevel(int(level) if str(level).isdecimal() else level)
     number = root.level
     for name in _KEPT_SEPARATE:
         logging.getLogger(name).setLevel(max(number, logging.WARNING))

@@ -8,6 +8,7 @@ import time
 import urllib.parse
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Protocol
 
 from nbhub.errors import ConfigError, DatabaseUnavailable
@@ -50,7 +51,8 @@ class Store:
         """Open `sqlite:///path`, a bare path, `sqlite:///:memory:` or `postgresql://…`, and migrate its tables.
 
         With `beside_hub`, an SQLite file is opened without its lock and without changing its tables: for a command
-        that writes a row while a hub is running. Raises ConfigError when that cannot be done, with the reason and the remedy.
+        that writes a row while a hub is running. Raises ConfigError when it cannot be opened, with the reason and the
+        remedy.
         """
         wakeup = Wakeup()
         scheme, separator, rest = url.partition("://")
