@@ -6,7 +6,7 @@ Whatever takes a right away rings `grants:…`, so that no process goes on remem
 from __future__ import annotations
 
 from nbhub.store.oauth import create_code, delete_client, delete_expired_codes, get_client, take_code
-from nbhub.store.owners import TokenOwner, find_session, find_token
+from nbhub.store.owners import TokenOwner, find_session, find_token, granted_to
 from nbhub.store.roles import (
     delete_role,
     delete_service,
@@ -48,6 +48,7 @@ __all__ = [
     "API_CLIENT", "TokenOwner", "create_code", "create_session", "create_token", "delete_client", "delete_expired",
     "delete_role", "delete_service", "delete_session", "delete_sessions_of", "delete_token", "delete_tokens_of_client",
     "find_session", "find_token", "get_client", "get_role", "get_service", "get_token", "give_role",
+    "granted_to",
     "issue_server_grants", "list_roles", "list_services", "list_sessions", "list_tokens", "put_client", "put_role",
     "put_service", "revoke_server_grants", "set_holders", "take_code", "take_role", "token_by_hash",
     "tokens_of_client", "touch_many",

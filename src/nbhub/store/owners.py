@@ -151,6 +151,7 @@ _FIND_SESSION = Statement(
     .join_from(sessions, users)
     .where(and_(sessions.c.cookie_hash == bindparam("hashed"), sessions.c.expires_at > _now))
 )
+_GRANTED = Statement(select(_group_names, _user_scopes).select_from(users).where(users.c.id == bindparam("owner_id")))
 _T, _U, _S = len(TOKEN), len(TOKEN) + len(USER), len(TOKEN) + len(USER) + len(SERVICE)
 
 
@@ -186,6 +187,12 @@ async def find_session(tx: Reading, cookie_hash: str, now: float) -> TokenOwner 
         role_scopes=_flat(rest[-1]),
         session=Session(number, user_id, session_id, created, expires_at),
     )
+
+
+async def granted_to(tx: Reading, user_id: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the groups of a user, and what all roles of the user and of these groups say, as written."""
+    row = await tx.fetchone(_GRANTED, owner_id=user_id)
+    return ((), ()) if row is None else (records.words(row[0]), _flat(row[1]))
 
 
 def _access(server: str | None, service: str | None) -> tuple[str, ...]:

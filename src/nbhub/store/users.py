@@ -103,6 +103,9 @@ _ABANDONED = Statement(
     .returning(_u.id, _u.name)
 )
 _COUNT = Statement(select(func.count()).select_from(users))
+_COUNT_ACTIVE = Statement(
+    select(func.count()).select_from(users).where(_u.last_activity >= bindparam("since", type_=Double))
+)
 _COUNT_SINCE = Statement(
     select(func.count()).select_from(users).where(_u.last_activity >= bindparam("since", type_=Double))
 )
@@ -145,6 +148,11 @@ async def count(tx: Reading, *, active_since: float | None = None) -> int:
     if active_since is None:
         return int(await tx.value(_COUNT))
     return int(await tx.value(_COUNT_SINCE, since=active_since))
+
+
+async def count_active(tx: Reading, since: float) -> int:
+    """Return how many users were active at some time since then (seconds since the epoch)."""
+    return int(await tx.value(_COUNT_ACTIVE, since=since))
 
 
 async def groups_of(tx: Reading, user_ids: Iterable[int]) -> dict[int, tuple[str, ...]]:

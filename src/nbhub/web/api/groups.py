@@ -1,0 +1,145 @@
+"""Groups: list, make, show, fill, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from nbhub.authenticators.base import check_name
+from nbhub.core.model import Group
+from nbhub.errors import BadRequest, Conflict, NotFound
+from nbhub.store import Reading, groups
+from nbhub.web.api import bodies, paging
+from nbhub.web.api.endpoints import Call, Endpoints, Reply, empty, json, listing, on_group, on_hub
+
+endpoints = Endpoints()
+
+READ = on_group("read:groups", "read:groups:name", "read:roles:groups")
+
+
+@endpoints(listing("list:groups"), "GET", "groups")
+async def list_groups(call: Call) -> Reply:
+    """List the groups that the caller may list."""
+    page = paging.asked(call)
+    limits = call.principal.filter_of("list:groups")
+    async with call.desk.store.read() as tx:
+        found, total = await groups.list_groups(
+            tx, offset=page.offset, limit=page.limit, only=None if limits == "all" else limits.groups
+        )
+        items = await _models(tx, call, found)
+    return paging.answer(call, page, items, total)
+
+
+@endpoints(on_hub("admin:groups"), "POST", "groups")
+async def create_groups(call: Call) -> Reply:
+    """Make groups; names that exist already are skipped. All get the same users."""
+    body = await call.body(bodies.NewGroups)
+    names = list(dict.fromkeys(body.groups))
+    for name in names:
+        _check_name(name)
+    async with call.desk.store.write() as tx:
+        taken = {name for name in names if await groups.get_group(tx, name) is not None}
+        if len(taken) == len(names):
+            raise Conflict("All of these groups exist already.")
+        made = [await groups.create_group(tx, name) for name in names if name not in taken]
+        for group in made:
+            await groups.add(tx, group.id, _normalized(call, body.users))
+        items = await _models(tx, call, made)
+    return json(items, 201)
+
+
+@endpoints(READ, "GET", "groups/{group}")
+async def get_group(call: Call) -> Reply:
+    """Show one group."""
+    async with call.desk.store.read() as tx:
+        items = await _models(tx, call, [await _existing(tx, call)])
+    return json(items[0])
+
+
+@endpoints(on_group("admin:groups"), "POST", "groups/{group}")
+async def create_group(call: Call) -> Reply:
+    """Make one group."""
+    body = await call.body(bodies.NewGroup)
+    _check_name(call.params["group"])
+    async with call.desk.store.write() as tx:
+        group = await groups.create_group(tx, call.params["group"])
+        await groups.add(tx, group.id, _normalized(call, body.users))
+        items = await _models(tx, call, [group])
+    return json(items[0], 201)
+
+
+@endpoints(on_group("delete:groups"), "DELETE", "groups/{group}")
+async def delete_group(call: Call) -> Reply:
+    """Delete a group; its members stay."""
+    async with call.desk.store.write() as tx:
+        await groups.delete_group(tx, (await _existing(tx, call)).id)
+    return empty(204)
+
+
+@endpoints(on_group("groups"), "POST", "groups/{group}/users")
+async def add_users(call: Call) -> Reply:
+    """Put users into a group."""
+    body = await call.body(bodies.GroupUsers)
+    async with call.desk.store.write() as tx:
+        group = await _existing(tx, call)
+        await groups.add(tx, group.id, _normalized(call, body.users))
+        items = await _models(tx, call, [group])
+    return json(items[0])
+
+
+@endpoints(on_group("groups"), "DELETE", "groups/{group}/users")
+async def remove_users(call: Call) -> Reply:
+    """Take users out of a group."""
+    body = await call.body(bodies.GroupUsers)
+    async with call.desk.store.write() as tx:
+        group = await _existing(tx, call)
+        await groups.remove(tx, group.id, _normalized(call, body.users))
+        items = await _models(tx, call, [group])
+    return json(items[0])
+
+
+@endpoints(on_group("groups"), "PUT", "groups/{group}/properties")
+async def set_properties(call: Call) -> Reply:
+    """Replace the properties of a group."""
+    properties = await call.body(dict[str, Any])
+    async with call.desk.store.write() as tx:
+        group = await groups.set_properties(tx, (await _existing(tx, call)).id, properties)
+        items = await _models(tx, call, [group])
+    return json(items[0])
+
+
+async def _existing(tx: Reading, call: Call) -> Group:
+    group = await groups.get_group(tx, call.params["group"])
+    if group is None:
+        raise NotFound(f"There is no group {call.params['group']}.")
+    return group
+
+
+async def _models(tx: Reading, call: Call, found: Sequence[Group]) -> list[dict[str, Any]]:
+    """Return groups as the caller may see them."""
+    ids = [group.id for group in found]
+    members = await groups.members_of(tx, ids)
+    return [_model(call, group, members[group.id]) for group in found]
+
+
+def _model(call: Call, group: Group, members: Sequence[str]) -> dict[str, Any]:
+    holds = call.principal.holds
+    model: dict[str, Any] = {"kind": "group", "name": group.name}
+    if holds("read:groups", group=group.name):
+        model |= {"users": list(members), "properties": group.properties}
+    if holds("read:roles:groups", group=group.name):
+        model["roles"] = []
+    return model
+
+
+def _normalized(call: Call, names: Sequence[str]) -> list[str]:
+    return [call.desk.authenticator.normalize(name) for name in names]
+
+
+def _check_name(name: str) -> None:
+    try:
+        check_name(name)
+    except BadRequest:
+        raise BadRequest(
+            f"{name[:64]!r} cannot be the name of a group: 1 to 255 printable characters, no slash, not only dots."
+        ) from None

@@ -1,0 +1,141 @@
+"""Addresses of servers that are not running: the proxy sends them here because it knows no route for them."""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import quote
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from nbhub.core import names
+from nbhub.core.model import Phase, Server
+from nbhub.errors import NbhubError, NotFound
+from nbhub.store import servers
+from nbhub.web import client, render
+from nbhub.web.api.dispatch import authorize, prefers_json
+from nbhub.web.api.endpoints import decode_name, on_server
+from nbhub.web.api.render import pending
+from nbhub.web.desk import Desk
+from nbhub.web.errors import LoginNeeded
+from nbhub.web.identity import identify
+from nbhub.web.xsrf import SAFE
+
+ACCESS = on_server("access:servers")
+LOOPS = 4  # redirects between hub and proxy after which the route is not coming
+
+
+class RedirectLoop(NbhubError):
+    """The proxy keeps sending requests for a running server to the hub."""
+
+    code = "redirect_loop"
+    status = 500
+
+
+async def outside(request: Request) -> Response:
+    """Answer what is not below /hub/: pages are led there, changes are refused since nobody is there to make them."""
+    desk: Desk = request.scope["nbhub.desk"]
+    base, path = desk.settings.base_url, request.scope["path"]
+    uri = client.uri(request.scope)
+    if path == f"{base}hub":
+        return RedirectResponse(_with_slash(uri), 301)
+    if path.startswith(f"{base}user/") and request.method not in SAFE:
+        return not_running(request, desk, _names(request, f"{base}user/")[0], "")
+    if request.method not in SAFE:
+        raise NotFound("There is nothing at this address.")
+    if path.startswith((f"{base}user/", f"{base}services/")) and path.count("/") == base.count("/") + 1:
+        return RedirectResponse(_with_slash(uri), 301)
+    rest = uri.removeprefix(base) if uri.startswith(base) else uri.lstrip("/")
+    return RedirectResponse(f"{desk.settings.public_origin}{desk.settings.hub_prefix}{rest}", 302)
+
+
+async def inside(request: Request) -> Response:
+    """Answer /hub/user/NAME/…: lead to the server if it runs, to its start if it is on the way, or offer one."""
+    desk: Desk = request.scope["nbhub.desk"]
+    asking = await identify(request)
+    if asking is None:
+        raise LoginNeeded
+    user, rest = _names(request, f"{desk.settings.hub_prefix}user/")
+    record = await _server(desk, user, rest[0] if rest else "")
+    name = record.name if record is not None else ""
+    await authorize(desk, asking, ACCESS, {"user": user, "server": name})
+    if record is not None and record.is_ready and request.method in SAFE:
+        return await _to_server(request, desk)
+    if request.method not in SAFE or "api" in rest or prefers_json(request.scope):
+        return not_running(request, desk, user, name)
+    if record is not None and (pending(record) or record.phase is Phase.FAILED):
+        return RedirectResponse(f"{_spawn_url(desk, 'spawn-pending', user, name)}?next={_here(request)}", 303)
+    return await render.page(
+        request,
+        "not_running.html",
+        status=_status(desk),
+        user_name=user,
+        server_name=name,
+        spawn_url=f"{_spawn_url(desk, 'spawn', user, name)}?next={_here(request)}",
+        implicit_spawn_seconds=desk.settings.implicit_spawn_seconds,
+        own=asking.user is not None and asking.user.name == user,
+    )
+
+
+def not_running(request: Request, desk: Desk, user: str, name: str) -> Response:
+    """Tell a program that the server it talks to is not there."""
+    where = client.uri(request.scope)
+    hub = desk.settings.hub_prefix
+    where = desk.settings.base_url + where.removeprefix(hub) if where.startswith(hub) else where
+    origin = desk.settings.public_origin or client.origin(request.scope)
+    start = origin + _spawn_url(desk, "spawn", user, name)
+    message = f"JupyterHub server no longer running at {where.partition('?')[0]}. Restart the server at {start}"
+    return Response(msgspec.json.encode({"message": message}), _status(desk), media_type="application/json")
+
+
+async def _to_server(request: Request, desk: Desk) -> Response:
+    """Lead back to a server that runs; the route may need a moment, so each further round waits longer."""
+    given = request.query_params.get("redirects", "0")
+    rounds = int(given) if given.isdecimal() and len(given) < 4 else 0
+    if rounds >= LOOPS:
+        raise RedirectLoop(
+            "Redirect loop detected: the server is running, but the proxy does not lead to it. "
+            "Wait a moment and load the page again; if this stays, tell your administrator."
+        )
+    if rounds:
+        await asyncio.sleep(min(2**rounds, 10))
+    url = request.url.include_query_params(redirects=rounds + 1)
+    path = client.uri(request.scope).partition("?")[0].removeprefix(desk.settings.hub_prefix)
+    return RedirectResponse(f"{desk.settings.base_url}{path}?{url.query}", 302)
+
+
+async def _server(desk: Desk, user: str, first: str) -> Server | None:
+    """Return the server that an address belongs to: the one named by its first segment, else the default one."""
+    async with desk.store.read() as tx:
+        if first and desk.settings.allow_named_servers:
+            named = await servers.get(tx, user, first)
+            if named is not None:
+                return named
+        return await servers.get(tx, user, "")
+
+
+def _names(request: Request, prefix: str) -> tuple[str, list[str]]:
+    """Return the user that a path names and the segments after it."""
+    raw = client.uri(request.scope).partition("?")[0]
+    segments = raw.removeprefix(prefix).split("/")
+    first = decode_name("server", segments[1], "GET") if len(segments) > 1 and segments[1] else ""
+    return decode_name("user", segments[0], "GET"), [first, *segments[2:]] if len(segments) > 1 else []
+
+
+def _spawn_url(desk: Desk, page: str, user: str, name: str) -> str:
+    url = f"{desk.settings.hub_prefix}{page}/{names.quote(user)}"
+    return f"{url}/{names.quote(name)}" if name else url
+
+
+def _here(request: Request) -> str:
+    return quote(client.uri(request.scope), safe="")
+
+
+def _status(desk: Desk) -> int:
+    return 503 if desk.settings.use_legacy_stopped_server_status_code else 424
+
+
+def _with_slash(uri: str) -> str:
+    path, separator, query = uri.partition("?")
+    return f"/{path.lstrip('/')}/{separator}{query}"
