@@ -1,0 +1,275 @@
+"""State in → the reconciler's work → state out, with a real store and the fake backend's faults."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+
+from nbhub.core import secrets
+from nbhub.core.launch import HubAddress
+from nbhub.core.lifecycle import Limits
+from nbhub.core.model import Phase, Server
+from nbhub.reconcile import Pace, Reconciler
+from nbhub.spawners.fake import FakeSpawner
+from nbhub.spawners.fake_backend import FakeBackend
+from nbhub.store import Store, grants, servers, users
+
+KEYS = secrets.Keys.from_secret(b"reconciler tests" * 2)
+PACE = Pace(lease=2.0, retry=0.05, limits=Limits(poll_interval=0.1), stop_grace=0.5)
+
+
+class House:
+    """A store, a backend, and as many reconcilers as a test starts."""
+
+    def __init__(self, store: Store, backend: FakeBackend) -> None:
+        self.store = store
+        self.backend = backend
+
+    def reconciler(self, holder: str = "one", *, pace: Pace = PACE, **traits: Any) -> Reconciler:
+        spawner = FakeSpawner(backend=self.backend, **traits)
+        return Reconciler(self.store, spawner, hub=HubAddress(), keys=KEYS, clock=time.time, holder=holder, pace=pace)
+
+    @asynccontextmanager
+    async def running(self, *reconcilers: Reconciler) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(reconciler.run()) for reconciler in reconcilers]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                with suppress(asyncio.CancelledError):
+                    await task
+
+    async def server(self, user: str = "alice", name: str = "") -> Server:
+        now = time.time()
+        async with self.store.write() as tx:
+            owner = await users.get(tx, user) or await users.create(tx, user, now=now)
+            return await servers.create(tx, owner, name, now=now)
+
+    async def ask_start(self, server: Server, **options: Any) -> Server:
+        async with self.store.write() as tx:
+            return await servers.ask_start(tx, server.id, options=options, now=time.time())
+
+    async def ask_stop(self, server: Server, *, remove: bool = False) -> None:
+        async with self.store.write() as tx:
+            await servers.ask_stop(tx, server.id, remove=remove, now=time.time())
+
+    async def look(self, server: Server) -> Server | None:
+        async with self.store.read() as tx:
+            return await servers.by_id(tx, server.id)
+
+    async def until(
+        self, server: Server, holds: Callable[[Server | None], bool], seconds: float = 10.0
+    ) -> Server | None:
+        """Wait on the doorbell until the row is as wanted."""
+        async with asyncio.timeout(seconds):
+            async with self.store.wakeup.listen(f"server:{server.id}") as bell:
+                while not holds(found := await self.look(server)):
+                    await bell.wait(0.05)
+                return found
+
+    async def until_phase(self, server: Server, phase: Phase) -> Server:
+        found = await self.until(server, lambda row: row is not None and row.phase is phase and not row.asked_to_start)
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+async def house(store: Store) -> AsyncIterator[House]:
+    backend = FakeBackend()
+    yield House(store, backend)
+    backend.close()
+
+
+async def test_start_leads_to_running_with_its_story_and_its_grants(house: House) -> None:
+    server = await house.ask_start(await house.server())
+    async with house.running(house.reconciler()):
+        found = await house.until_phase(server, Phase.RUNNING)
+    assert found.url is not None and found.is_ready
+    assert found.started and found.ready and found.ready >= found.started
+    assert [event.message for event in found.events][0] == "Server requested"
+    assert [event.progress for event in found.events] == sorted(event.progress for event in found.events)
+    token = secrets.server_token(KEYS.tokens, server.id, server.generation)
+    async with house.store.read() as tx:
+        owner = await grants.find_token(tx, secrets.hash_token(token), time.time())
+        client = await grants.get_client(tx, "jupyterhub-user-alice")
+    assert owner is not None and owner.token.server_id == server.id
+    assert client is not None and client.redirect_uri == "/user/alice/oauth_callback"
+    assert house.backend.double_starts == 0
+
+
+async def test_stop_takes_object_and_grants_away(house: House) -> None:
+    server = await house.ask_start(await house.server())
+    async with house.running(house.reconciler()):
+        await house.until_phase(server, Phase.RUNNING)
+        await house.ask_stop(server)
+        found = await house.until_phase(server, Phase.STOPPED)
+    assert found.url is None and house.backend.live == 0
+    async with house.store.read() as tx:
+        token = secrets.server_token(KEYS.tokens, server.id, server.generation)
+        assert await grants.find_token(tx, secrets.hash_token(token), time.time()) is None
+        assert await grants.get_client(tx, "jupyterhub-user-alice") is None
+
+
+async def test_failure_keeps_reason_and_log_tail_until_the_next_start(house: House) -> None:
+    server = await house.ask_start(await house.server(), fault="fails", stage=1)
+    async with house.running(house.reconciler()):
+        found = await house.until_phase(server, Phase.FAILED)
+        assert "failed on demand" in found.message and "RuntimeError" in found.log_tail
+        again = await house.ask_start(server)
+        assert again.message == "" and again.log_tail == ""
+        found = await house.until_phase(server, Phase.RUNNING)
+    assert found.message == ""
+
+
+async def test_server_that_never_answers_fails_at_its_deadline_and_is_taken_away(house: House) -> None:
+    server = await house.ask_start(await house.server(), fault="mute")
+    async with house.running(house.reconciler(http_timeout=0.3)):
+        found = await house.until_phase(server, Phase.FAILED)
+    assert "did not answer" in found.message and house.backend.live == 0
+
+
+async def test_start_that_hangs_fails_at_its_deadline(house: House) -> None:
+    server = await house.ask_start(await house.server(), fault="slow", delay=60)
+    async with house.running(house.reconciler(start_timeout=0.3)):
+        found = await house.until_phase(server, Phase.FAILED)
+    assert "could not be brought up" in found.message and house.backend.live == 0
+
+
+async def test_dead_server_is_noticed_and_explained(house: House) -> None:
+    server = await house.ask_start(await house.server())
+    async with house.running(house.reconciler()):
+        await house.until_phase(server, Phase.RUNNING)
+        house.backend.kill("alice", exit_code=-9)
+        found = await house.until_phase(server, Phase.FAILED)
+    assert "signal 9" in found.message
+
+
+async def test_server_that_shuts_itself_down_is_stopped_not_failed(house: House) -> None:
+    server = await house.ask_start(await house.server())
+    async with house.running(house.reconciler()):
+        await house.until_phase(server, Phase.RUNNING)
+        house.backend.kill("alice", exit_code=0)
+        found = await house.until_phase(server, Phase.STOPPED)
+    assert "shut itself down" in found.message
+
+
+async def test_death_before_ready_is_a_failure(house: House) -> None:
+    server = await house.ask_start(await house.server(), fault="dies", after=0.1, ready_after=30, exit_code=3)
+    async with house.running(house.reconciler()):
+        found = await house.until_phase(server, Phase.FAILED)
+    assert "code 3" in found.message
+
+
+async def test_stop_interrupts_a_slow_start_at_once(house: House) -> None:
+    server = await house.ask_start(await house.server(), fault="slow", delay=60)
+    async with house.running(house.reconciler()):
+        await house.until(server, lambda row: row is not None and row.phase is Phase.STARTING and len(row.events) > 1)
+        await house.ask_stop(server)
+        await house.until_phase(server, Phase.STOPPED)
+    assert house.backend.live == 0
+
+
+async def test_start_asked_while_stopping_follows_the_stop(house: House) -> None:
+    server = await house.ask_start(await house.server(), fault="stubborn")
+    async with house.running(house.reconciler()):
+        await house.until_phase(server, Phase.RUNNING)
+        await house.ask_stop(server)
+        await house.until(server, lambda row: row is not None and row.phase is Phase.STOPPING)
+        asked = await house.ask_start(server)
+        found = await house.until(server, lambda row: row is not None and row.is_ready)
+    assert found is not None and found.start_generation == asked.generation
+    assert house.backend.live == 1 and house.backend.double_starts == 0
+
+
+async def test_removal_deletes_the_row(house: House) -> None:
+    server = await house.ask_start(await house.server(name="gpu"))
+    async with house.running(house.reconciler()):
+        await house.until_phase(server, Phase.RUNNING)
+        await house.ask_stop(server, remove=True)
+        await house.until(server, lambda row: row is None)
+    assert house.backend.live == 0
+
+
+async def test_nothing_is_concluded_while_the_backend_is_away(house: House) -> None:
+    server = await house.ask_start(await house.server())
+    async with house.running(house.reconciler()):
+        await house.until_phase(server, Phase.RUNNING)
+        house.backend.away = True
+        before = await house.look(server)
+        await house.until(
+            server, lambda row: row is not None and before is not None and row.lease_token > before.lease_token + 2
+        )
+        found = await house.look(server)
+        assert found is not None and found.phase is Phase.RUNNING
+        house.backend.away = False
+        await house.ask_stop(server)
+        await house.until_phase(server, Phase.STOPPED)
+
+
+async def test_a_start_waits_for_a_backend_that_is_away(house: House) -> None:
+    house.backend.away = True
+    server = await house.ask_start(await house.server())
+    async with house.running(house.reconciler()):
+        await house.until(server, lambda row: row is not None and row.lease_token > 2)
+        house.backend.away = False
+        await house.until_phase(server, Phase.RUNNING)
+    assert house.backend.double_starts == 0
+
+
+async def test_cancelled_hub_hands_over_and_the_next_one_finishes(house: House) -> None:
+    server = await house.ask_start(await house.server(), ready_after=0.6)
+    async with house.running(house.reconciler("first")):
+        await house.until(server, lambda row: row is not None and row.launched)
+    async with house.running(house.reconciler("second")):
+        await house.until_phase(server, Phase.RUNNING)
+    assert house.backend.double_starts == 0 and house.backend.live == 1
+
+
+async def test_two_hubs_share_fifty_servers_without_doing_anything_twice(house: House) -> None:
+    asked = [await house.ask_start(await house.server(f"user{number}")) for number in range(50)]
+    async with house.running(house.reconciler("one"), house.reconciler("two")):
+        for server in asked:
+            await house.until_phase(server, Phase.RUNNING)
+        assert house.backend.live == 50
+        for server in asked:
+            await house.ask_stop(server)
+        for server in asked:
+            await house.until_phase(server, Phase.STOPPED)
+    assert house.backend.live == 0 and house.backend.double_starts == 0
+
+
+async def test_expired_lease_is_taken_over_and_the_late_writer_changes_nothing(house: House) -> None:
+    server = await house.ask_start(await house.server())
+    async with house.store.write() as tx:
+        dead = (await servers.claim(tx, holder="dead", now=time.time(), lease=0.05, limit=10))[0]
+    async with house.running(house.reconciler("alive")):
+        await house.until_phase(server, Phase.RUNNING)
+    async with house.store.write() as tx:
+        assert not await servers.record(tx, server.id, dead.lease_token, phase=Phase.FAILED)
+    found = await house.look(server)
+    assert found is not None and found.phase is Phase.RUNNING
+
+
+async def test_programming_error_in_a_spawner_fails_the_start_in_words(house: House) -> None:
+    class Broken(FakeSpawner):
+        def start(self, launch: Any) -> Any:
+            raise RuntimeError("a bug")
+
+    server = await house.ask_start(await house.server())
+    reconciler = Reconciler(
+        house.store,
+        Broken(backend=house.backend),
+        hub=HubAddress(),
+        keys=KEYS,
+        clock=time.time,
+        holder="one",
+        pace=PACE,
+    )
+    async with house.running(reconciler):
+        found = await house.until_phase(server, Phase.FAILED)
+    assert "RuntimeError" in found.message and "a bug" not in found.message
