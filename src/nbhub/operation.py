@@ -117,7 +117,8 @@ class Operation:
             clock=self.clock,
             metrics=self.metrics,
         )
-        self.web = serve.WebServer(create_app(self.desk))
+        self.front = create_app(self.desk)
+        self.web = serve.WebServer(self.front)
         self.proxy = config.build(
             Proxy,
             hub.config,
@@ -135,6 +136,7 @@ class Operation:
             await self.proxy.start()
             stack.push_async_callback(self.proxy.stop if self.hub.cleanup_proxy else self.proxy.leave)
             self._spawn(self.proxy.run(self.store), "proxy")
+        self._spawn(self.front.run(), "front desk")
         self._spawn(self.reconciler.run(), "reconciler")
         self._spawn(sweep.run(self.store, self.hub.habits(), self.clock), "sweep")
         self.metrics.startup.set(self.clock() - self._begun)
@@ -162,6 +164,7 @@ class Operation:
             async with asyncio.timeout(self.hub.shutdown_timeout):
                 if self.hub.stops_servers:
                     await self._stop_servers()
+        self.front.close()
         self.web.should_exit = True
         web, *others = self._tasks
         await asyncio.wait([web], timeout=5)
