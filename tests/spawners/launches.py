@@ -6,6 +6,7 @@ import asyncio
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from nbhub.core import launch as launches
@@ -14,6 +15,8 @@ from nbhub.core.launch import HubAddress, Launch
 from nbhub.core.lifecycle import Observation
 from nbhub.core.model import Server, User
 from nbhub.spawners.base import Checkpoint, Handle, Spawner
+
+GRACE = timedelta(seconds=4)
 
 
 def a_launch(

@@ -33,14 +33,13 @@ class Children:
         self._watched: dict[Identity, _Watched] = {}
         self._room = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
 
-    def __contains__(self, process: Identity) -> bool:
-        return process in self._watched
-
     def watch(
         self, process: Identity, server_id: int, object_name: str, child: subprocess.Popen[bytes] | None = None
     ) -> None:
         """Watch a process from now on; `child` when it is ours to reap."""
-        if process in self._watched:
+        known = self._watched.get(process)
+        if known is not None:
+            known.child = known.child or child  # a poll may have been quicker than the launch
             return
         descriptor = self._open(process)
         if descriptor is None and child is None:

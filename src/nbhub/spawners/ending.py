@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from nbhub.spawners import processes
 from nbhub.spawners.processes import Census, Identity, Stat
 
-LEFTOVER_SECONDS = 1.0  # what processes get to follow a leader that is gone already
+LEFTOVER_SECONDS = 3.0  # what processes get to follow a leader that is gone already
 LOOK_EVERY = 0.02
 LOOK_AT_MOST_EVERY = 0.25
 

@@ -30,6 +30,7 @@ from nbhub.spawners.children import Children
 from nbhub.spawners.ending import Counter, Patience, end
 from nbhub.spawners.process_claim import Claim, mark_of
 from nbhub.spawners.process_files import Record, ServerFiles
+from nbhub.spawners.process_ready import Awaited, Lookout
 from nbhub.spawners.processes import Identity
 
 ENV_KEEP = (
@@ -44,7 +45,8 @@ ENV_KEEP = (
     "JUPYTERHUB_SINGLEUSER_APP",
 )
 MANY = 100  # handles from which on a poll is worth a thread
-LEFTOVERS = Patience(interrupt=0.0, term=2.0, kill=2.0)
+LOG_LINES = 40
+LEFTOVERS = Patience(interrupt=0.0, term=5.0, kill=2.0)
 
 
 class ProcessSpawner(Spawner):
@@ -63,6 +65,10 @@ class ProcessSpawner(Spawner):
     env_keep = List(
         Unicode(), list(ENV_KEEP), help="Variables of the hub's own environment that servers get; no others."
     ).tag(config=True)
+    log_limit = Int(
+        50_000_000,
+        help="Bytes that a running server's log may grow to; then all but its end is dropped. 0 sets no limit.",
+    ).tag(config=True)
     port_first = Int(20_000, help="First of the ports that servers get.").tag(config=True)
     port_last = Int(32_000, help="Last of the ports that servers get; each running server takes one.").tag(config=True)
     data_dir = Unicode(help="Folder of the hub's data, absolute; run_dir and homes are below it by default.")
@@ -77,6 +83,7 @@ class ProcessSpawner(Spawner):
         self.random = random.SystemRandom()
         self._children = Children(self._ended)
         self._count = Counter()
+        self._lookout = Lookout(self._count)
         self._watchers: set[asyncio.Queue[int]] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -99,6 +106,7 @@ class ProcessSpawner(Spawner):
         if isinstance(taken, Record):
             self._watch(launch.server_id, launch.object_name, taken)
             yield Checkpoint(taken.as_state(), "Found the server's process running", progress=60, url=taken.url)
+            await self._until_listening(launch, account, taken)
             return
         with contextlib.ExitStack() as place:
             place.callback(os.close, taken)
@@ -123,16 +131,16 @@ class ProcessSpawner(Spawner):
                 popen_kwargs=dict(self.popen_kwargs),
             )
             record = await self._launch(order, claim.files, record, place.pop_all())
-        yield Checkpoint(record.as_state(), "The process runs; waiting for it to answer", progress=60, url=record.url)
+        yield Checkpoint(record.as_state(), "Waiting for the process to listen", progress=50, url=record.url)
+        await self._until_listening(launch, account, record)
+        yield Checkpoint(record.as_state(), "Waiting for the first answer", progress=80, url=record.url)
 
     async def poll(self, handles: Sequence[Handle]) -> Sequence[Observation]:
         known = [self._known(handle) for handle in handles]
         if len(handles) < MANY:
-            alive = [process is not None and processes.is_alive(process) for process in known]
+            alive = self._see(handles, known)
         else:
-            alive = await asyncio.to_thread(
-                lambda: [process is not None and processes.is_alive(process) for process in known]
-            )
+            alive = await asyncio.to_thread(self._see, handles, known)
         return [self._observe(*seen) for seen in zip(handles, known, alive, strict=True)]
 
     async def stop(self, handle: Handle, *, grace: timedelta) -> None:
@@ -198,6 +206,23 @@ class ProcessSpawner(Spawner):
         self._watch(order.launch.server_id, order.launch.object_name, record, child)
         return record
 
+    async def _until_listening(self, launch: Launch, account: Account, record: Record) -> None:
+        files = self._files(launch.object_name)
+        process = record.process
+        assert process is not None
+        await self._lookout.until_listening(
+            Awaited(
+                name=launch.object_name,
+                ip=self.ip,
+                record=record,
+                uid=account.uid,
+                mark=mark_of(launch.object_name),
+                seconds=self.http_timeout,
+                look=lambda: self._look_at_dead(launch.object_name, process),
+                log_tail=lambda: files.log_tail(LOG_LINES),
+            )
+        )
+
     def _watch(
         self, server_id: int, object_name: str, record: Record, child: subprocess.Popen[bytes] | None = None
     ) -> None:
@@ -205,6 +230,13 @@ class ProcessSpawner(Spawner):
             self._children.watch(record.process, server_id, object_name, child)
 
     # -- looking -------------------------------------------------------------------------------------------------
+
+    def _see(self, handles: Sequence[Handle], known: Sequence[Identity | None]) -> list[bool]:
+        alive = [process is not None and processes.is_alive(process) for process in known]
+        for handle, lives in zip(handles, alive, strict=True):
+            if lives:
+                self._files(handle.object_name).trim_log(self.log_limit)
+        return alive
 
     def _known(self, handle: Handle) -> Identity | None:
         """Return the process that the handle means; its state may be of an earlier start."""
@@ -220,9 +252,13 @@ class ProcessSpawner(Spawner):
         if alive:
             self._children.watch(process, handle.server_id, handle.object_name)
             return Observation(alive=True)
+        return self._look_at_dead(handle.object_name, process)
+
+    def _look_at_dead(self, object_name: str, process: Identity) -> Observation:
+        """Say how a process ended, and end what it left."""
         self._children.collect(process)
-        self._tidy(handle.object_name, process)
-        code = self._files(handle.object_name).exit_code(process)
+        self._tidy(object_name, process)
+        code = self._files(object_name).exit_code(process)
         return Observation(alive=False, exit_code=code, message=_explain(code))
 
     def _ended(self, server_id: int, object_name: str, process: Identity, code: int | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import sys
@@ -76,11 +77,25 @@ def folder(run_folder: Path) -> None:
             f"The folder {run_folder} for servers' locks and logs is read-only. "
             "Correct its permissions or the setting run_dir."
         )
+    _lockable(run_folder)
     if found.st_mode & 0o022 or found.st_uid not in (0, os.geteuid()):
         raise ConfigError(
             f"The folder {run_folder} for servers' locks and logs can be written by other users, who could so take "
             f"over servers. Run: chown {os.geteuid()} {run_folder} && chmod 700 {run_folder}"
         )
+
+
+def _lockable(run_folder: Path) -> None:
+    try:
+        descriptor = os.open(run_folder / ".try.lock", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise ConfigError(
+            f"Files in {run_folder} cannot be locked: {error.strerror}. Set run_dir to a folder on a local disk."
+        ) from None
 
 
 def popen_kwargs(given: Mapping[str, Any]) -> None:

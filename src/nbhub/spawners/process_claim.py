@@ -114,7 +114,9 @@ class Claim:
     async def _look_at_holder(self, keep: int | None, patience: Patience) -> None:
         """Find out who holds the lock while nothing on record lives."""
         holder = await asyncio.to_thread(self._marked_holder)
-        record = self.files.record()
+        record = self.files.record()  # read after the look, so it is no older than what was seen
+        if self._living() is not None:
+            return  # written down meanwhile
         if holder is None:
             await asyncio.sleep(LOOK_EVERY)  # a hub is about to launch, or to write down what it launched
         elif record is not None and record.process is None and not record.stopped:

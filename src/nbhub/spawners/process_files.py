@@ -21,6 +21,7 @@ from nbhub.errors import SpawnError
 from nbhub.spawners.processes import Identity
 
 TAIL_BYTES = 32_768
+KEEP_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,9 @@ class ServerFiles:
             except BlockingIOError:
                 os.close(descriptor)
                 return None
+            except OSError as error:
+                os.close(descriptor)
+                raise self._unusable(self.lock_path, error) from None
             if _is_file(descriptor, self.lock_path):
                 return descriptor
             os.close(descriptor)  # deleted between opening and locking: there is a new one
@@ -117,6 +121,18 @@ class ServerFiles:
             return os.open(self.log_path, flags, 0o600)
         except OSError as error:
             raise self._unusable(self.log_path, error) from None
+
+    def trim_log(self, limit: int) -> None:
+        """Keep only the end of a log that has grown past `limit` bytes; the server goes on writing to the same file."""
+        try:
+            if not limit or self.log_path.stat().st_size <= limit:
+                return
+            with self.log_path.open("r+b") as log:
+                log.seek(-min(limit // 2, KEEP_BYTES), os.SEEK_END)
+                self.old_log_path.write_bytes(log.read())
+                log.truncate(0)
+        except OSError:
+            return  # trimmed next time
 
     def log_tail(self, lines: int) -> str:
         """Return the last lines of the current log; empty when there is none."""

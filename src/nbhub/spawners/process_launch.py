@@ -112,7 +112,7 @@ def _popen(order: Order, command: Sequence[str], environment: Mapping[str, str],
             start_new_session=True,
             **arguments,
         )
-    except (OSError, ValueError, subprocess.SubprocessError) as error:
+    except (OSError, TypeError, ValueError, subprocess.SubprocessError) as error:
         raise _refused(order, command, error) from None
 
 
