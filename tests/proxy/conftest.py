@@ -21,6 +21,7 @@ class Edge:
     proxy: Proxy
     hub: Upstream
     servers: dict[str, Upstream]
+    routes: list[Route]
 
     @property
     def port(self) -> int:
@@ -42,14 +43,13 @@ async def edge(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Edge]:
         alice, gpu, bob, odd = others
         proxy = make_proxy(tmp_path_factory.mktemp("edge"), hub, request_headers_timeout=1)
         await stack.enter_async_context(started(proxy))
-        await proxy.update(
-            [
-                alice.route("/user/alice/"),
-                gpu.route("/user/alice/gpu/"),
-                bob.route("/user/bob/"),
-                odd.route("/user/a@b.c/"),
-                odd.route("/user/o%27%C3%A9%20~/"),
-                Route("/user/carol/", f"http://{HOST}:{free_port()}", "carol"),
-            ]
-        )
-        yield Edge(proxy, hub, {server.name: server for server in others})
+        routes = [
+            alice.route("/user/alice/"),
+            gpu.route("/user/alice/gpu/"),
+            bob.route("/user/bob/"),
+            odd.route("/user/a@b.c/"),
+            odd.route("/user/o%27%C3%A9%20~/"),
+            Route("/user/carol/", f"http://{HOST}:{free_port()}", "carol"),
+        ]
+        await proxy.update(routes)
+        yield Edge(proxy, hub, {server.name: server for server in others}, routes)

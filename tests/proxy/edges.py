@@ -127,7 +127,8 @@ async def exchange(port: int, request: bytes, timeout: float = 10) -> Answer:
 
 async def get(port: int, path: str, *headers: str, method: str = "GET", host: str = "hub.example") -> Answer:
     """Ask for a path exactly as it is written."""
-    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", "Connection: close", *headers]
+    closing = [] if any(h.lower().startswith("connection:") for h in headers) else ["Connection: close"]
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", *closing, *headers]
     return await exchange(port, "\r\n".join([*lines, "", ""]).encode())
 
 

@@ -65,6 +65,7 @@ class Edge:
     request_headers_timeout: float = 15
     keep_alive: float = 120
     connect_timeout: float = 5
+    hub_idle_timeout: float = 300
     identity_headers: tuple[str, ...] = ()
 
 
@@ -204,8 +205,11 @@ def _manager(edge: Edge) -> Resource:
         },
         "request_headers_timeout": _seconds(edge.request_headers_timeout),
         "request_timeout": "0s",  # an upload may take as long as it needs
-        "stream_idle_timeout": "300s",  # routes to servers switch it off: a kernel may be silent for days
+        "stream_idle_timeout": _seconds(
+            edge.hub_idle_timeout
+        ),  # routes to servers switch it off: a kernel may be silent for days
         "delayed_close_timeout": "1s",
+        "drain_timeout": "1s",  # how long a connection that became idle still takes one last request
         "local_reply_config": replies.local_replies(edge.base_url),
         "access_log": [_unreachable(edge)],
     }

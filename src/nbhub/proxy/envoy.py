@@ -100,6 +100,11 @@ class Proxy(LoggingConfigurable):
     connect_timeout = Duration(
         5, help="Seconds that connecting to a server may take before it counts as not answering."
     ).tag(config=True)
+    hub_idle_timeout = Duration(
+        300,
+        help="Seconds that a request to the hub itself may pass without a byte. Requests to servers have no such limit,"
+        " because kernels may be silent for days.",
+    ).tag(config=True)
     reread_interval = Duration(
         60, help="Seconds between readings of all routes and of the certificate when nothing was heard of a change."
     ).tag(config=True)
@@ -168,7 +173,7 @@ class Proxy(LoggingConfigurable):
             group.create_task(self._follow(store))
             group.create_task(trouble.watch(store, self.place.unreachable, lambda: self._routes))
             if self.ssl_cert:
-                group.create_task(self._renew_certificate())
+                group.create_task(self.renew_certificate())
 
     async def stop(self) -> None:
         """End Envoy. A no-op when it does not run."""
@@ -330,6 +335,7 @@ class Proxy(LoggingConfigurable):
             request_headers_timeout=self.request_headers_timeout,
             keep_alive=self.keep_alive,
             connect_timeout=self.connect_timeout,
+            hub_idle_timeout=self.hub_idle_timeout,
             identity_headers=tuple(self.identity_headers),
         )
 
@@ -349,7 +355,7 @@ class Proxy(LoggingConfigurable):
         if not self.place.certificate.exists() or self.place.certificate.read_bytes() != content:
             discovery.write(self.place.certificate, content)
 
-    async def _renew_certificate(self) -> None:
+    async def renew_certificate(self) -> None:
         while True:
             await asyncio.sleep(self.reread_interval)
             try:
