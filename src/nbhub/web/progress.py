@@ -31,7 +31,7 @@ def stream(desk: Desk, record: Server, closing: asyncio.Event) -> StreamingRespo
 
 async def _frames(desk: Desk, record: Server, closing: asyncio.Event) -> AsyncIterator[bytes]:
     yield _KEEPALIVE
-    told = Told(desk.settings.base_url, record.generation)
+    told = Told(desk.settings.base_url)
     async with desk.store.wakeup.listen(f"server:{record.id}", "resync", "closing") as bell:
         current: Server | None = record
         while not closing.is_set():
@@ -51,28 +51,29 @@ async def _frames(desk: Desk, record: Server, closing: asyncio.Event) -> AsyncIt
 class Told:
     """What one stream has told so far."""
 
-    def __init__(self, base_url: str, generation: int) -> None:
+    def __init__(self, base_url: str) -> None:
         self.complete = False
         self._base_url = base_url
-        self._generation = generation
-        self._events = -1  # the request itself comes first
+        self._generation: int | None = None  # of the start whose events are told; None before the first look
+        self._events = 0
 
     def news(self, record: Server | None) -> Iterator[dict[str, Any]]:
-        """Yield the events that are new since the last call."""
-        if self._events < 0:
-            self._events = 0
-            if record is not None and record.active and not record.is_ready:
-                yield {"progress": 0, "message": "Server requested"}
-        if record is not None:
-            if record.generation != self._generation:
-                self._generation, self._events = record.generation, 0
-            for event in record.events[self._events :]:
-                yield {"progress": event.progress, "message": event.message}
-            self._events = max(self._events, len(record.events))
+        """Yield the events that are new since the last call; of a start that was over before the first, the outcome."""
         last = outcome(record, self._base_url)
+        self.complete = last is not None
+        if record is not None and not (self.complete and self._generation is None):
+            yield from self._story(record)
         if last is not None:
-            self.complete = True
             yield last
+
+    def _story(self, record: Server) -> Iterator[dict[str, Any]]:
+        if self._generation is None:
+            yield {"progress": 0, "message": "Server requested"}
+        if record.generation != self._generation:
+            self._generation, self._events = record.generation, 0
+        for event in record.events[self._events :]:
+            yield {"progress": event.progress, "message": event.message}
+        self._events = max(self._events, len(record.events))
 
 
 def outcome(record: Server | None, base_url: str) -> dict[str, Any] | None:
