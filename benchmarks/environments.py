@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+SOURCE = Path(os.environ.get("BENCH_SOURCE") or ROOT / "src")  # of nbhub, so that two states of it can be compared
 CACHE = ROOT / ".cache" / "bench"
 JUPYTERHUB = CACHE / "jupyterhub"
 PROXY = CACHE / "chp"

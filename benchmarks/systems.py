@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import secrets
 import subprocess
 import sys
@@ -59,7 +60,7 @@ class System:
             log = self.folder / "upstream.log"
             self._upstream = machine.Process(command, core=machine.LOAD_CORE, log=log, cwd=self.folder)
             machine.wait_for_port(self.upstream, self._upstream)
-        environment = {"BENCH": json.dumps(self.given()), "PYTHONPATH": str(environments.ROOT / "src")}
+        environment = {"BENCH": json.dumps(self.given()), "PYTHONPATH": str(environments.SOURCE)}
         self._process = machine.Process(
             self.command(),
             core=machine.SYSTEM_CORE,
@@ -137,12 +138,15 @@ class Nbhub(System):
         return [sys.executable, "-m", "nbhub", "-f", str(HERE / "config" / "nbhub_config.py")]
 
     def prepare(self) -> None:
-        data = self.folder / "data"
-        subprocess.run(
-            [sys.executable, str(HERE / "seed.py"), str(data), self.token],
+        made = subprocess.run(
+            [sys.executable, "-m", "nbhub", "token", "bench", "--admin", "--data-dir=data"],
             check=True,
-            env={"PYTHONPATH": str(environments.ROOT / "src")},
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(environments.SOURCE)},
+            stdout=subprocess.PIPE,
+            text=True,
         )
+        self.token = made.stdout.strip()
 
 
 BOTH: Sequence[type[System]] = (Nbhub, JupyterHub)

@@ -58,3 +58,4 @@ if given.get("notebook"):
     c.JupyterHub.spawner_class = SimpleLocalProcessSpawner
     c.SimpleLocalProcessSpawner.home_dir_template = given["home"] + "/{username}"
     c.Spawner.cmd = [given["notebook"]]
+    c.Spawner.args = ["--allow-root"] if os.getuid() == 0 else []

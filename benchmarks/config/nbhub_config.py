@@ -37,6 +37,7 @@ c.Hub.cleanup_servers = False
 if given["notebook"]:
     c.Hub.spawner_class = "simple"
     c.Spawner.cmd = [given["notebook"]]
+    c.Spawner.args = ["--allow-root"] if os.getuid() == 0 else []
 else:
     c.Hub.spawner_class = FreeSpawner
     c.FakeSpawner.listens = False
