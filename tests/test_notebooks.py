@@ -1,6 +1,7 @@
 """The local notebook environment: made once, by a real pip from a folder of our own, and redone when interrupted."""
 
 import hashlib
+import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -9,6 +10,9 @@ import pytest
 
 from nbhub import notebooks
 from nbhub.errors import ConfigError
+
+# Making an environment takes seconds, and many of them when the machine is busy.
+pytestmark = pytest.mark.timeout(400)
 
 SCRIPT = "#!python\nprint('a notebook server')\n"
 
@@ -20,7 +24,9 @@ def make_wheel(folder: Path, version: str = "1.0") -> Path:
     path = folder / f"stand_in-{version}-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as wheel:
         wheel.writestr("stand_in.py", "")
-        wheel.writestr(f"stand_in-{version}.data/scripts/jupyterhub-singleuser", SCRIPT)
+        script = zipfile.ZipInfo(f"stand_in-{version}.data/scripts/jupyterhub-singleuser")
+        script.external_attr = 0o100755 << 16
+        wheel.writestr(script, SCRIPT)
         wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: stand-in\nVersion: {version}\n")
         wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr(f"{info}/RECORD", "")
@@ -55,7 +61,7 @@ def test_needed_only_for_the_usual_command_when_it_is_not_there(
     assert not notebooks.needed(["jupyterhub-singleuser"])
 
 
-def test_the_life_of_an_environment(tmp_path: Path, wheels: Path) -> None:
+def test_the_life_of_an_environment(tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lock = make_lock(tmp_path / "lock", make_wheel(wheels))
     data = tmp_path / "data"
     said: list[str] = []
@@ -64,6 +70,10 @@ def test_the_life_of_an_environment(tmp_path: Path, wheels: Path) -> None:
     assert (folder / "jupyterhub-singleuser").exists()
     assert said[0].startswith("Installing JupyterLab for notebooks into")
     assert said[-1] == "The notebook environment is ready."
+
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    notebooks.provide(["jupyterhub-singleuser"], data, said.append, lock_file=lock)
+    assert shutil.which("jupyterhub-singleuser") == str(folder / "jupyterhub-singleuser")
 
     said.clear()  # a second start costs nothing and says nothing
     before = (folder / "python").lstat().st_mtime_ns
@@ -131,11 +141,6 @@ def test_the_shipped_lock_has_hashes_and_what_is_needed() -> None:
     for package in ("jupyterhub", "jupyterlab", "ipykernel"):
         assert f"\n{package}==" in text
     assert text.count("==") <= text.count("--hash=sha256:")
-
-
-def test_the_path_finds_it_first() -> None:
-    assert notebooks.put_on_path(Path("/x"), {"PATH": "/usr/bin"}) == "/x:/usr/bin"
-    assert notebooks.put_on_path(Path("/x"), {}).startswith("/x:")
 
 
 def test_what_leads_pip_astray_is_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wheels: Path) -> None:

@@ -87,11 +87,14 @@ async def password_reset(hub: Hub, name: str, *, clock: Callable[[], float] = ti
     return Link(f"{hub.address}hub/reset-password?code={code}", now + RESET_SECONDS)
 
 
-async def new_token(hub: Hub, name: str, *, clock: Callable[[], float] = time.time) -> str:
-    """Return a new API token with all rights of the user; NotFound if there is no such user."""
+async def new_token(hub: Hub, name: str, *, admin: bool = False, clock: Callable[[], float] = time.time) -> str:
+    """Return a new API token with all rights of the user; NotFound if there is no such user.
+
+    With `admin`, the user is made an administrator, and made at all if need be: the way in for programs.
+    """
     token = secrets.new_token()
     async with _database(hub) as store, store.write() as tx:
-        user = await _user(tx, name)
+        user = await _administrator(tx, name, clock()) if admin else await _user(tx, name)
         await grants.create_token(
             tx,
             secrets.hash_token(token),
@@ -136,6 +139,14 @@ async def _user(tx: Writing, name: str) -> User:
     if user is None:
         raise NotFound(f"There is no user {name[:64]!r}. Invite one: nbhub invite {names.quote(name[:64])}")
     return user
+
+
+async def _administrator(tx: Writing, name: str, now: float) -> User:
+    user = await users.get(tx, name) or await users.get(tx, name.lower())
+    if user is None:
+        check_name(name.lower())
+        return await users.create(tx, name.lower(), admin=True, now=now)
+    return user if user.admin else await users.set_admin(tx, user.id, True)
 
 
 @asynccontextmanager

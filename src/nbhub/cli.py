@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from traitlets.config import Configurable
 
-from nbhub import PROTOCOL_VERSION, __version__, accounts, config, log, notebooks, operation, reference
+from nbhub import PROTOCOL_VERSION, __version__, accounts, config, log, operation, reference
 from nbhub.app import AUTHENTICATORS, SPAWNERS, Hub
 from nbhub.errors import ConfigError, NbhubError
 from nbhub.proxy import Proxy
@@ -22,7 +22,7 @@ Commands
   nbhub [run]                    start the hub; Ctrl-C stops it
   nbhub invite [NAME] [--admin]  print a one-time link with which somebody makes an account
   nbhub reset-password NAME      print a one-time link with which NAME sets a new password
-  nbhub token NAME               print a new API token of user NAME
+  nbhub token NAME [--admin]     print a new API token of user NAME; --admin makes NAME an administrator first
   nbhub settings [--markdown]    list all settings
   nbhub version                  print the version
 
@@ -102,9 +102,7 @@ def _call(name: str, argv: Sequence[str]) -> Call:
 
 def _run(call: Call) -> int:
     _words(call, 0, "nbhub run [OPTIONS]")
-    hub = _hub(call.options)
-    _prepare_notebooks(hub, say)
-    return operation.run(hub, say)
+    return operation.run(_hub(call.options), say)
 
 
 def _version(call: Call) -> int:
@@ -120,8 +118,8 @@ def _settings(call: Call) -> int:
 
 
 def _token(call: Call) -> int:
-    [name] = _words(call, 1, "nbhub token NAME")
-    print(asyncio.run(accounts.new_token(_hub(call.options), name)))
+    [name] = _words(call, 1, "nbhub token NAME [--admin]")
+    print(asyncio.run(accounts.new_token(_hub(call.options), name, admin="--admin" in call.flags)))
     return 0
 
 
@@ -151,7 +149,7 @@ COMMANDS: Mapping[str, Callable[[Call], int]] = {
     "invite": _invite,
     "reset-password": _reset_password,
 }
-OWN_FLAGS: Mapping[str, Sequence[str]] = {"settings": ("--markdown",), "invite": ("--admin",)}
+OWN_FLAGS: Mapping[str, Sequence[str]] = {"settings": ("--markdown",), "invite": ("--admin",), "token": ("--admin",)}
 
 
 # -- what they share ---------------------------------------------------------------------------------------------
@@ -192,11 +190,3 @@ def _classes(hub: Hub, loaded: config.Loaded) -> list[type[Configurable]]:
     known = [*SPAWNERS.values(), *AUTHENTICATORS.values()]
     mentioned = [import_path(path) for path in known if path.rpartition(".")[2] in loaded.config]
     return [Hub, hub.spawner_class, hub.authenticator_class, Proxy, *mentioned]
-
-
-def _prepare_notebooks(hub: Hub, tell: Say) -> None:
-    """Give servers on this machine a JupyterLab where there is none."""
-    command = config.build(hub.spawner_class, hub.config, parent=hub).cmd
-    if hub.spawner_class.__name__ == "SimpleLocalProcessSpawner" and notebooks.needed(command):
-        folder = notebooks.ensure(hub.folder, tell)
-        os.environ["PATH"] = notebooks.put_on_path(folder, os.environ)

@@ -121,9 +121,21 @@ def load(argv: Sequence[str] = (), *, folder: Path | None = None) -> Loaded:
 def build(cls: type[_Made], config: Config, **arguments: Any) -> _Made:
     """Make an object with its settings; a value that it does not take becomes a ConfigError."""
     try:
-        return cls(config=config, **arguments)
+        return cls(config=_understood(cls, config), **arguments)
     except TraitError as error:
         raise ConfigError(f"A setting of {cls.__name__} is wrong: {error}") from error
+
+
+def _understood(cls: type[Configurable], config: Config) -> Config:
+    """Leave out what the class does not know: `check` tells of it, and the framework would again in its own words."""
+    names = set(cls.class_trait_names(config=True))
+    sections = _sections(cls)
+    understood = Config()
+    for section, settings in config.items():
+        own = section in sections and isinstance(settings, Config)
+        kept = {name: value for name, value in settings.items() if name in names} if own else settings
+        understood[section] = Config(kept) if own else settings
+    return understood
 
 
 def _sections(cls: type) -> set[str]:

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,6 +43,13 @@ def needed(command: Sequence[str]) -> bool:
     return bool(command) and command[0] == COMMAND and shutil.which(COMMAND) is None
 
 
+def provide(command: Sequence[str], data_dir: Path, say: Say, *, lock_file: Path = LOCK_FILE) -> None:
+    """See to it that servers started with `command` find it on this process's PATH, which they are given too."""
+    if needed(command):
+        folder = ensure(data_dir, say, lock_file=lock_file)
+        os.environ["PATH"] = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PATH", os.defpath)])])
+
+
 def ensure(data_dir: Path, say: Say, *, lock_file: Path = LOCK_FILE, python: str = sys.executable) -> Path:
     """Return the folder of commands of the notebook environment, after making it where it is missing or outdated.
 
@@ -64,11 +71,6 @@ def ensure(data_dir: Path, say: Say, *, lock_file: Path = LOCK_FILE, python: str
             "Make the data folder writable for this user, or choose another with --data-dir."
         ) from error
     return folder / "bin"
-
-
-def put_on_path(folder: Path, environment: Mapping[str, str]) -> str:
-    """Return a PATH that finds the commands of `folder` first."""
-    return os.pathsep.join([str(folder), *filter(None, [environment.get("PATH", os.defpath)])])
 
 
 def _version(lock_file: Path) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 import uvloop
 
-from nbhub import config, serve
+from nbhub import accounts, config, notebooks, serve
 from nbhub.app import Hub
 from nbhub.authenticators.base import Authenticator
 from nbhub.core.secrets import Keys
@@ -25,6 +25,7 @@ from nbhub.metrics import Metrics
 from nbhub.proxy import Proxy
 from nbhub.reconcile import Reconciler, sweep
 from nbhub.spawners.base import Spawner
+from nbhub.spawners.process import SimpleLocalProcessSpawner
 from nbhub.store import Store, servers
 from nbhub.web.app import create_app
 from nbhub.web.desk import Desk
@@ -87,6 +88,8 @@ class Operation:
             self.spawner: Spawner = config.build(hub.spawner_class, hub.config, parent=hub)
             stack.push_async_callback(self.spawner.close)
             self.authenticator: Authenticator = config.build(hub.authenticator_class, hub.config, parent=hub)
+            if isinstance(self.spawner, SimpleLocalProcessSpawner):
+                await asyncio.to_thread(notebooks.provide, self.spawner.cmd, hub.folder, self.say)
             await self.spawner.check()
             self._wire(hub_port)
             await self._open(stack, listener)
@@ -143,6 +146,8 @@ class Operation:
         if warning := self.authenticator.warning():
             self.say(f"Warning: {warning}")
         self.say(f"nbhub is at {self.hub.address}")
+        if link := await accounts.first_link(self.hub, self.store, self.clock()):
+            self.say(f"Make the first account, an administrator's, at {link.url} (works once, until {link.expiry})")
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
