@@ -39,7 +39,8 @@ def object_name(user: str, server: str) -> str:
     if len(plain) <= _LABEL_LIMIT and all(_SAFE_LABEL.fullmatch(part) and "--" not in part for part in parts):
         return plain
     digest = base64.b32encode(hashlib.sha256(user.encode() + b"\xff" + server.encode()).digest())[:16].decode().lower()
-    cut = re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")[: _LABEL_LIMIT - 19].strip("-")
-    if not cut[:1].isalpha():
-        cut = f"x-{cut}".rstrip("-")
+    safe = re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")
+    if not safe[:1].isalpha():
+        safe = f"x-{safe}"
+    cut = safe[: _LABEL_LIMIT - 19].rstrip("-")
     return f"{cut}---{digest}"
