@@ -14,7 +14,7 @@ import httpx
 import pytest
 from traitlets.config import Config
 
-from nbhub.authenticators.base import PasswordAuthenticator
+from nbhub.authenticators.base import Identity, PasswordAuthenticator
 from nbhub.core import secrets
 from nbhub.core.launch import HubAddress
 from nbhub.core.model import OAuthClient, Server, User
@@ -96,6 +96,10 @@ class TestHub:
         client.cookies.set(cookies.XSRF, xsrf.of_login(self.desk, secret), domain="hub.test", path=hub)
         return client
 
+    def hashed(self, secret: str) -> str:
+        """Return what the database keeps of a secret."""
+        return secrets.hash_token(secret)
+
     async def server(self, user: str, name: str = "") -> Server:
         """Return the row of a server."""
         async with self.store.read() as tx:
@@ -135,9 +139,10 @@ class TestHub:
 class AnyPassword(PasswordAuthenticator):
     """Lets everybody in whose password is `secret`."""
 
-    async def authenticate(self, username: str, password: str, *, address: str) -> Any:
+    async def authenticate(self, username: str, password: str, *, address: str) -> Identity | None:
         """See PasswordAuthenticator."""
-        raise NotImplementedError
+        name = self.normalize(username)
+        return Identity(name) if password == "secret" else None
 
 
 @contextlib.asynccontextmanager

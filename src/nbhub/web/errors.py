@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Scope
 
+from nbhub.core.oauth import Returned
 from nbhub.errors import NbhubError, TooManyRequests
 from nbhub.web import client, render
 from nbhub.web.desk import Desk
@@ -27,6 +28,8 @@ async def answer(request: Request, error: Exception, *, api: bool) -> Response:
     """Return the answer to a request that raised `error`; what nobody foresaw is logged and told without details."""
     if isinstance(error, LoginNeeded):
         return to_login(request)
+    if isinstance(error, Returned):
+        return Response(status_code=302, headers={"Location": error.location})
     status, message = _describe(request.scope, error)
     headers = _headers(error)
     if api:

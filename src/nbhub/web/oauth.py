@@ -23,6 +23,7 @@ endpoints = Endpoints()
 
 _FORM = "application/x-www-form-urlencoded"
 _NO_CACHE = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"), (b"pragma", b"no-cache"))
+_ENTERING = ("access:", "read:users:name!user=", "read:users:groups!user=")
 _CHALLENGE = (b"www-authenticate", b'Bearer error="invalid_client"')
 
 
@@ -60,10 +61,10 @@ async def post_authorize(call: Call) -> Response:
     form = await call.request.form()
     if form.get("deny"):
         return RedirectResponse(oauth.denied(asked).location, 302)
-    chosen = set(form.getlist("scopes"))
-    entered = [scope for scope in granted if scope.startswith("access:")]
-    agreed = tuple(scope for scope in granted if not chosen or scope in chosen or scope in entered)
-    return await _send_back(call, asked, agreed)
+    chosen = {scope for scope in form.getlist("scopes") if isinstance(scope, str)}
+    if chosen:  # to enter, and to be known there, is what it means to agree at all
+        granted = tuple(scope for scope in granted if scope in chosen or scope.startswith(_ENTERING))
+    return await _send_back(call, asked, granted)
 
 
 @endpoints(OPEN, "POST", "oauth2/token")

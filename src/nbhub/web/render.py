@@ -1,0 +1,154 @@
+"""Pages: a template and what it has to show become an answer. The only place that knows the template engine."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+import nbhub
+from nbhub.core import names
+from nbhub.core.model import Server
+from nbhub.core.principal import Principal
+from nbhub.errors import NbhubError
+from nbhub.web import assets, xsrf
+from nbhub.web.api.render import pending
+
+if TYPE_CHECKING:
+    from nbhub.web.desk import Desk
+    from nbhub.web.identity import Identities
+
+FILES = assets.load()
+
+# What each kind of error means for the one who meets it: a heading, and what can be done.
+ERRORS = {
+    400: ("That did not work", "Go back, look at what you entered, and try once more."),
+    403: ("You may not do this", "If you think you should be able to, ask your administrator."),
+    404: ("There is nothing here", "The address may be mistyped, or what it showed is gone."),
+    405: ("That did not work", "Go back to the page that you came from and use its buttons."),
+    409: ("That does not fit", "Something else has changed meanwhile. Load the page again to see how things are."),
+    413: ("That is too large", "Send less at once."),
+    424: ("Your server is not running", "Start it from your home page; your files are still there."),
+    429: ("Too much at once", "Wait a little, then try once more."),
+    500: ("Something went wrong", "It is not your fault. Try once more; if this stays, tell your administrator."),
+    502: ("The server does not answer", "It may have just stopped. Look at your home page, or try once more."),
+    503: ("Not available right now", "Wait a moment and try once more; if this stays, tell your administrator."),
+    504: ("The server takes too long", "It may be busy. Wait a moment and try once more."),
+}
+
+
+async def page(
+    request: Request, template: str, status: int = 200, *, asking: Principal | None = None, **context: Any
+) -> Response:
+    """Return a page. `asking` is who asks, where the caller knows already."""
+    asking = asking or await _who(request)
+    return _answer(request, template, status, asking, context)
+
+
+async def error(request: Request, status: int, message: str) -> Response:
+    """Return the page that explains an error; also when the database, which knows the visitor, is away."""
+    heading, advice = ERRORS.get(status) or ERRORS[500 if status >= 500 else 400]
+    context = {"status": status, "heading": heading, "message": message, "advice": advice}
+    return _answer(request, "error.html", status, await _who(request), context)
+
+
+def _answer(
+    request: Request, template: str, status: int, asking: Principal | None, context: dict[str, Any]
+) -> Response:
+    desk: Desk = request.scope["nbhub.desk"]
+    text = _environment.get_template(template).render(
+        context,
+        asking=asking,
+        user=asking.user if asking is not None else None,
+        base_url=desk.settings.base_url,
+        hub=desk.settings.hub_prefix,
+        settings=desk.settings,
+        source=desk.authenticator,
+        now=desk.clock(),
+        xsrf=xsrf.token(request),
+    )
+    return HTMLResponse(text, status)
+
+
+async def _who(request: Request) -> Principal | None:
+    """Return who is logged in, for what the page shows around its content; never fails."""
+    identities: Identities | None = request.scope.get("nbhub.identities")
+    if identities is None:
+        return None
+    try:
+        return await identities.of_request(request, api=False)
+    except NbhubError:
+        return None
+
+
+# -- what templates call ---------------------------------------------------------------------------------------------
+
+
+def ago(at: float | None, now: float) -> str:
+    """Say how long ago something was."""
+    if at is None:
+        return "never"
+    return "just now" if now - at < 45 else f"{span(now - at)} ago"
+
+
+def span(seconds: float) -> str:
+    """Say how long something takes, in its largest unit."""
+    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size * 0.75:
+            count = max(1, round(seconds / size))
+            return f"{count} {unit}{'' if count == 1 else 's'}"
+    return f"{max(1, round(seconds))} seconds"
+
+
+def moment(at: float) -> str:
+    """Return a point in time for people, in UTC since the hub does not know where they are."""
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at))
+
+
+def machine_time(at: float) -> str:
+    """Return a point in time for the attribute `datetime`."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+
+
+def state(server: Server | None) -> str:
+    """Return one word for how a server is: running, starting, stopping, failed or stopped."""
+    if server is None:
+        return "stopped"
+    if server.is_ready:
+        return "running"
+    waiting_for = pending(server)
+    if waiting_for is not None:
+        return "starting" if waiting_for == "spawn" else "stopping"
+    return "failed" if server.phase == "failed" else "stopped"
+
+
+def place(user: str, server: str = "") -> str:
+    """Return the end of a server's address on pages such as spawn: `alice` or `alice/gpu`."""
+    return f"{names.quote(user)}/{names.quote(server)}" if server else names.quote(user)
+
+
+def _build() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("nbhub.web", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.globals |= {
+        "static": assets.versions(FILES),
+        "version": nbhub.__version__,
+        "place": place,
+        "state": state,
+        "server_prefix": names.server_prefix,
+    }
+    environment.filters |= {"ago": ago, "span": span, "moment": moment, "machine_time": machine_time}
+    return environment
+
+
+_environment = _build()
