@@ -18,6 +18,7 @@ from nbhub.spawners import processes
 from nbhub.spawners.base import Spawner
 from nbhub.spawners.fake import FakeSpawner
 from nbhub.spawners.fake_backend import FakeBackend
+from nbhub.spawners.fake_folder import FolderBackend
 from nbhub.spawners.process import LocalProcessSpawner, SimpleLocalProcessSpawner
 
 TINY_SERVER = Path(__file__).parent / "tiny_server.py"
@@ -120,10 +121,11 @@ async def spawners() -> AsyncIterator[Callable[[Spawner], Spawner]]:
         await spawner.close()
 
 
-@pytest.fixture(params=["fake", "simple", "localprocess"])
+@pytest.fixture(params=["fake", "fake-folder", "simple", "localprocess"])
 async def kind(request: pytest.FixtureRequest, spawners: Callable[[Spawner], Spawner]) -> AsyncIterator[Kind]:
-    if request.param == "fake":
-        backend = FakeBackend()
+    if request.param.startswith("fake"):
+        in_folder = request.param == "fake-folder"
+        backend = FolderBackend(request.getfixturevalue("tmp_path")) if in_folder else FakeBackend()
         dying = {"fault": "dies", "exit_code": 3}
         yield Kind(
             "fake",

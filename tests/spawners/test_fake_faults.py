@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+# ruff: noqa: ASYNC220 - a hub of the test itself
 import asyncio
+import os
+import subprocess
+import sys
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +16,7 @@ from nbhub.core.model import User
 from nbhub.errors import BackendUnavailable, BadRequest, SpawnError
 from nbhub.spawners.fake import FakeSpawner
 from nbhub.spawners.fake_backend import FakeBackend
+from nbhub.spawners.fake_folder import FolderBackend
 from spawners.launches import a_handle, a_launch, answers, bring_up, url_of
 
 GRACE = timedelta(seconds=0.2)
@@ -133,3 +139,46 @@ async def test_options_that_make_no_sense_are_refused(spawner, options):
 
 async def test_options_of_a_form_come_as_lists(spawner):
     assert await spawner.validate_options(User(1, "alice"), {"fault": ["slow"]}) == {"fault": "slow"}
+
+
+KILLED_HUB = """
+import asyncio, os, sys
+from nbhub.spawners.fake import FakeSpawner
+from spawners.launches import a_launch, bring_up
+
+async def main():
+    spawner = FakeSpawner(folder=sys.argv[1])
+    for number in range(1, 200):
+        await bring_up(spawner, a_launch(spawner, f"user{number}", server_id=number))
+        print(number, flush=True)
+    os.kill(os.getpid(), 9)
+
+asyncio.run(main())
+"""
+
+
+async def test_servers_in_a_folder_outlive_a_killed_hub(tmp_path):
+    root = Path(__file__).parents[2]
+    environ = os.environ | {"PYTHONPATH": f"{root / 'src'}:{root / 'tests'}"}
+    command = [sys.executable, "-c", KILLED_HUB, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environ, text=True) as hub:
+        assert hub.stdout is not None
+        assert hub.stdout.readline() == "1\n"
+        looker = FolderBackend(tmp_path)
+        first = looker.look("user1")
+        assert first.alive
+        if hub.stdout.readline() == "2\n":
+            hub.kill()
+    there = looker.live
+    assert there >= 2
+    spawner = FakeSpawner(folder=str(tmp_path))
+    launch = a_launch(spawner, "user1")
+    assert url_of(await bring_up(spawner, launch)) == first.url
+    assert await asyncio.to_thread(answers, first.url)
+    new = url_of(await bring_up(spawner, a_launch(spawner, "new", server_id=1000)))
+    assert new not in {found.url for name, found in looker.objects.items() if name != "new"}
+    await spawner.stop(a_handle(launch), grace=GRACE)
+    assert (looker.live, looker.double_starts) == (there, 0)
+    looker.kill("new", 7)
+    assert (await spawner.poll([a_handle(a_launch(spawner, "new"))]))[0].exit_code == 7
+    await spawner.close()

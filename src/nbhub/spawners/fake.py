@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
-from traitlets import Bool, Enum, Float, Instance, Int
+from traitlets import Bool, Enum, Float, Instance, Int, Unicode
 
 from nbhub.core.launch import Launch
 from nbhub.core.lifecycle import Observation
@@ -16,6 +17,7 @@ from nbhub.core.model import User
 from nbhub.errors import BackendUnavailable, BadRequest, SpawnError
 from nbhub.spawners.base import Checkpoint, Handle, Spawner
 from nbhub.spawners.fake_backend import FakeBackend, FakeObject
+from nbhub.spawners.fake_folder import FolderBackend
 
 FAULTS = ("", "slow", "fails", "dies", "mute", "lost", "away", "stubborn")
 STAGES = ("Finding a place for the server", "Preparing its files", "Launching it")
@@ -55,13 +57,20 @@ class FakeSpawner(Spawner):
     stage = Int(1, help="Number of the stage at which the fault fails strikes, counted from 0.").tag(config=True)
     exit_code = Int(1, help="Exit code of servers that die.").tag(config=True)
     listens = Bool(
-        True, help="Answer for the servers from this process; turn off when another one listens at `port`."
+        True,
+        help="Answer for the servers from this process. Turn it off when another one listens at `port`, such as "
+        "python -m nbhub.spawners.fake_listener PORT, so that servers answer while the hub is away.",
+    ).tag(config=True)
+
+    folder = Unicode(
+        help="Keep the servers in this folder, so that they outlive the hub and several hubs of a machine share them."
     ).tag(config=True)
 
     def __init__(self, **kwargs: Any) -> None:
         self._owns_backend = "backend" not in kwargs
-        kwargs.setdefault("backend", FakeBackend())
         super().__init__(**kwargs)
+        if self._owns_backend:
+            self.backend = FolderBackend(Path(self.folder)) if self.folder else FakeBackend()
 
     async def start(self, launch: Launch) -> AsyncIterator[Checkpoint]:
         plan = self._plan(launch.options)

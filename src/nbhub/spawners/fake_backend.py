@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from nbhub.core.lifecycle import ABSENT, Observation
@@ -68,7 +69,7 @@ class FakeBackend:
         async with self._opening:
             if self._listener is None:
                 self._listener = Listener(self._manner)
-                self._port = await self._listener.open()
+                self._port = await self._open(self._listener)
         return self._port
 
     def close(self) -> None:
@@ -83,44 +84,39 @@ class FakeBackend:
 
     def create(self, wanted: FakeObject, *, port: int) -> FakeObject:
         """Add an object, or return the living one of the same name and generation; raises SpawnError for a newer."""
-        now = self.clock()
-        there = self.objects.get(wanted.name)
-        if there is not None and there.generation == wanted.generation and there.alive(now):
-            return there
-        self.clear_way(wanted.name, wanted.generation)
-        self.double_starts += self.created[(wanted.server_id, wanted.generation)] > 0
-        self.created[(wanted.server_id, wanted.generation)] += 1
-        wanted.url = f"http://{wanted.address}:{port}"
-        self.objects[wanted.name] = self._by_address[wanted.address] = wanted
+        with self.alone():
+            there = self.objects.get(wanted.name)
+            if there is not None and there.generation == wanted.generation and there.alive(self.clock()):
+                return there
+            self.clear_way(wanted.name, wanted.generation)
+            wanted.url = f"http://{wanted.address}:{port}"
+            self._put(wanted)
         if wanted.dies_at is not None:
             self._at(wanted.dies_at, wanted.server_id)
-        self._tell(wanted.server_id)
         return wanted
 
     def clear_way(self, name: str, generation: int) -> None:
         """Remove what an older generation or a dead server left; raises SpawnError when a newer one lives there."""
-        there = self.objects.get(name)
-        if there is None:
-            return
-        alive = there.alive(self.clock())
-        if alive and there.generation > generation:
-            raise SpawnError(f"A newer start of server {name} has taken over. Nothing needs to be done.")
-        if not alive or there.generation < generation:
-            self.remove(name)
+        with self.alone():
+            there = self.objects.get(name)
+            if there is None:
+                return
+            alive = there.alive(self.clock())
+            if alive and there.generation > generation:
+                raise SpawnError(f"A newer start of server {name} has taken over. Nothing needs to be done.")
+            if not alive or there.generation < generation:
+                self._pop(name)
 
     def remove(self, name: str) -> None:
         """Take an object away; a no-op when absent."""
-        found = self.objects.pop(name, None)
-        if found is not None:
-            self._by_address.pop(found.address, None)
-            self.removed[found.server_id] += 1
-            self._tell(found.server_id)
+        with self.alone():
+            if name in self.objects:
+                self._pop(name)
 
     def kill(self, name: str, exit_code: int | None = -9) -> None:
         """Let a living server die now, as by a signal from outside."""
-        found = self.objects[name]
-        found.dies_at, found.exit_code = self.clock(), exit_code
-        self._tell(found.server_id)
+        with self.alone():
+            self._end(name, self.clock(), exit_code)
 
     def look(self, name: str) -> Observation:
         """Say what is known of an object now."""
@@ -133,7 +129,9 @@ class FakeBackend:
 
     def new_address(self) -> str:
         """Return a loopback address that no object has had before."""
-        number, self._next_address = self._next_address, self._next_address + 1
+        with self.alone():
+            number = self._next_address
+            self._use_address(number)
         return f"127.{64 + (number >> 16) % 128}.{number >> 8 & 255}.{number & 255}"
 
     def subscribe(self) -> asyncio.Queue[int]:
@@ -143,6 +141,36 @@ class FakeBackend:
 
     def unsubscribe(self, queue: asyncio.Queue[int]) -> None:
         self._watchers.discard(queue)
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Keep other processes that share the objects out meanwhile; may be nested."""
+        return nullcontext()
+
+    async def _open(self, listener: Listener) -> int:
+        return await listener.open()
+
+    # Every change goes through one of these.
+
+    def _put(self, made: FakeObject) -> None:
+        start = (made.server_id, made.generation)
+        self.double_starts += self.created[start] > 0
+        self.created[start] += 1
+        self.objects[made.name] = self._by_address[made.address] = made
+        self._tell(made.server_id)
+
+    def _pop(self, name: str) -> None:
+        found = self.objects.pop(name)
+        self._by_address.pop(found.address, None)
+        self.removed[found.server_id] += 1
+        self._tell(found.server_id)
+
+    def _end(self, name: str, at: float, exit_code: int | None) -> None:
+        found = self.objects[name]
+        found.dies_at, found.exit_code = at, exit_code
+        self._tell(found.server_id)
+
+    def _use_address(self, number: int) -> None:
+        self._next_address = number + 1
 
     def _tell(self, server_id: int) -> None:
         for queue in self._watchers:
