@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from servers import postgresql
 
 from nbhub.store import Store
+from servers import postgresql
 
 KINDS = ["sqlite", "postgresql"]
 

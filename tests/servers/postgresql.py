@@ -50,7 +50,9 @@ class PostgresqlServer:
 
     def query(self, sql: str, database: str = "postgres") -> str:
         """Execute one statement and return what psql prints for it."""
-        return self._run("psql", "-h", self.folder, "-U", "nbhub", "-d", database, "-v", "ON_ERROR_STOP=1", "-Atqc", sql)
+        return self._run(
+            "psql", "-h", self.folder, "-U", "nbhub", "-d", database, "-v", "ON_ERROR_STOP=1", "-Atqc", sql
+        )
 
     def remove(self) -> None:
         """Stop and delete all of it."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
-from conftest import Clock
 
 from nbhub.core.model import Phase, ProgressEvent, Server
 from nbhub.store import Store, Writing, servers, users
@@ -179,7 +179,7 @@ async def test_routes_ring_when_and_only_when_one_changes(
         assert await bell.wait(0) == {f"server:{held.id}"} | ({"routes"} if rings else set())
 
 
-async def test_release_rings_only_for_what_is_due_soon(store: Store, clock: Clock) -> None:
+async def test_release_rings_only_for_what_is_due_soon(store: Store, clock: Any) -> None:
     clock.now = 1000
     for due, rings in [(1000.5, True), (1030.0, False), (None, False)]:
         async with store.write() as tx:

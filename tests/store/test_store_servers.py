@@ -52,7 +52,9 @@ async def test_ask_start_forgets_the_last_story_and_keeps_options(store: Store) 
         assert (first.wanted, first.generation, first.due, first.options) == (True, 1, 5, {"image": "a"})
         (held,) = await servers.claim(tx, holder="h", now=5, lease=30, limit=5)
         token = held.lease_token
-        await servers.record(tx, server.id, token, phase=Phase.FAILED, message="No.", log_tail="x", observed_generation=1)
+        await servers.record(
+            tx, server.id, token, phase=Phase.FAILED, message="No.", log_tail="x", observed_generation=1
+        )
         again = await servers.ask_start(tx, server.id, now=6)
         assert (again.generation, again.options, again.message, again.log_tail, again.events) == (
             2, {"image": "a"}, "", "", (),
@@ -89,7 +91,10 @@ async def test_of_users(store: Store) -> None:
         two = await made(tx, "alice", "second")
         bob = await users.create(tx, "bob", now=1)
     async with store.read() as tx:
-        assert await servers.of_users(tx, [one.user_id, bob.id], include_stopped=False) == {one.user_id: [one], bob.id: []}
+        assert await servers.of_users(tx, [one.user_id, bob.id], include_stopped=False) == {
+            one.user_id: [one],
+            bob.id: [],
+        }
         assert await servers.of_users(tx, [one.user_id], include_stopped=True) == {one.user_id: [one, two]}
         assert await servers.of_users(tx, [], include_stopped=True) == {}
 

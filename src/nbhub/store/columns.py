@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, and_, literal_column, select
 
 from nbhub.store.statements import word
-from nbhub.store.tables import oauth_clients, roles, servers, services, tokens, users
+from nbhub.store.tables import ACTIVE_SQL, ASKED_SQL, oauth_clients, roles, servers, services, tokens, users
 
 USER: tuple[Any, ...] = tuple(users.c)
 ROLE: tuple[Any, ...] = tuple(roles.c)
@@ -45,12 +45,10 @@ SERVER: tuple[Any, ...] = (
     servers.c.lease_token,
 )
 
-ASKED_TO_START: ColumnElement[bool] = and_(
-    servers.c.wanted, servers.c.generation > servers.c.observed_generation
-).self_group()
-
-# As in `Server.active`, and in the words of the index `ix_servers_active`, so that counting uses it.
-ACTIVE: ColumnElement[bool] = or_(servers.c.phase.not_in([word("stopped"), word("failed")]), ASKED_TO_START)
+# As in `Server.asked_to_start` and `Server.active`; in the very words of the index `ix_servers_active`, or counting
+# would not use it.
+ASKED_TO_START: ColumnElement[Any] = literal_column(f"({ASKED_SQL})")
+ACTIVE: ColumnElement[Any] = literal_column(f"({ACTIVE_SQL})")
 
 # As in `Server.is_ready`.
 READY: ColumnElement[bool] = and_(

@@ -35,8 +35,8 @@ metadata = MetaData(
 
 BigId = BigInteger().with_variant(Integer(), "sqlite")
 
-# The same words as in `servers.ACTIVE`, so that both databases use the index when they count.
-ACTIVE_SQL = "phase NOT IN ('stopped', 'failed') OR (wanted AND generation > observed_generation)"
+ASKED_SQL = "wanted AND generation > observed_generation"
+ACTIVE_SQL = f"phase NOT IN ('stopped', 'failed') OR ({ASKED_SQL})"
 
 
 def _id() -> Column[int]:
@@ -179,6 +179,9 @@ Index(
     "ix_servers_active",
     servers.c.user_id,
     servers.c.phase,
+    servers.c.wanted,
+    servers.c.generation,
+    servers.c.observed_generation,
     sqlite_where=text(ACTIVE_SQL),
     postgresql_where=text(ACTIVE_SQL),
 )

@@ -45,7 +45,8 @@ from nbhub.store.tables import groups, invitations, roles, servers, user_groups,
 from nbhub.store.transaction import Reading, Writing
 
 __all__ = [
-    "Invitation", "LoginFailures", "PasswordRecord", "State", "add", "by_id", "clear_failures", "count", "create",
+    "Invitation", "LoginFailures", "PasswordRecord", "State", "add", "by_id", "clear_failures", "count", "count_active",
+    "create",
     "create_group", "create_invitation", "delete", "delete_abandoned", "delete_group", "delete_invitation",
     "delete_old_failures", "get", "get_failures", "get_group", "get_invitation", "get_password", "groups_of",
     "list_groups", "list_invitations", "list_page", "members_of", "note_failure", "remove", "rename", "roles_of",
@@ -106,9 +107,6 @@ _COUNT = Statement(select(func.count()).select_from(users))
 _COUNT_ACTIVE = Statement(
     select(func.count()).select_from(users).where(_u.last_activity >= bindparam("since", type_=Double))
 )
-_COUNT_SINCE = Statement(
-    select(func.count()).select_from(users).where(_u.last_activity >= bindparam("since", type_=Double))
-)
 _TOUCH = Statement(
     update(users)
     .where(_u.id == _id, or_(_u.last_activity.is_(None), _u.last_activity < bindparam("at", type_=Double)))
@@ -121,11 +119,11 @@ _GROUPS_OF = Statement(
     .order_by(groups.c.name)
 )
 _ROLES_OF = Statement(
-    select(user_roles.c.user_id, *ROLE)
-    .join_from(user_roles, roles)
+    select(user_roles.c.user_id, user_roles.c.role_id)
     .where(AnyOf(user_roles.c.user_id, "user_ids"))
-    .order_by(roles.c.id)
+    .order_by(user_roles.c.role_id)
 )
+_ALL_ROLES = Statement(select(*ROLE))
 
 
 # -- reading -----------------------------------------------------------------------------------------------------
@@ -143,11 +141,9 @@ async def by_id(tx: Reading, user_id: int) -> User | None:
     return None if row is None else records.user(row)
 
 
-async def count(tx: Reading, *, active_since: float | None = None) -> int:
-    """Return how many users there are, or were active since a time."""
-    if active_since is None:
-        return int(await tx.value(_COUNT))
-    return int(await tx.value(_COUNT_SINCE, since=active_since))
+async def count(tx: Reading) -> int:
+    """Return how many users there are."""
+    return int(await tx.value(_COUNT))
 
 
 async def count_active(tx: Reading, since: float) -> int:
@@ -166,8 +162,10 @@ async def groups_of(tx: Reading, user_ids: Iterable[int]) -> dict[int, tuple[str
 async def roles_of(tx: Reading, user_ids: Iterable[int]) -> dict[int, tuple[Role, ...]]:
     """Return the roles that each user has directly. Every id asked for is a key."""
     found: dict[int, list[Role]] = {user_id: [] for user_id in user_ids}
-    for user_id, *row in await tx.fetch(_ROLES_OF, user_ids=list(found)):
-        found[user_id].append(records.role(row))
+    known = {row[0]: records.role(row) for row in await tx.fetch(_ALL_ROLES)}  # few, and most users share them
+    for user_id, role_id in await tx.fetch(_ROLES_OF, user_ids=list(found)):
+        if role_id in known:
+            found[user_id].append(known[role_id])
     return {user_id: tuple(given) for user_id, given in found.items()}
 
 

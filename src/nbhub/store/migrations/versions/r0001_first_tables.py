@@ -168,7 +168,7 @@ def _servers() -> None:
     op.create_index(
         "ix_servers_active",
         "servers",
-        ["user_id", "phase"],
+        ["user_id", "phase", "wanted", "generation", "observed_generation"],
         **where("phase NOT IN ('stopped', 'failed') OR (wanted AND generation > observed_generation)"),
     )
     op.create_index("ix_servers_due", "servers", ["due"], **where("lease_expires IS NULL AND due IS NOT NULL"))
