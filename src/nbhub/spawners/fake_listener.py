@@ -68,8 +68,7 @@ class _Conversation(asyncio.Protocol):
         self._skip = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = transport = cast(asyncio.Transport, transport)  # uvloop's is none by class
         self._address = str(transport.get_extra_info("sockname")[0])
         if not self._address.startswith("127.") or self._manner(self._address) is Manner.GONE:
             transport.abort()
