@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Callable
 from enum import Enum
+from typing import cast
 
 BODY = b'{"version": "fake"}\n'
 ANSWER = (
@@ -68,10 +69,10 @@ class _Conversation(asyncio.Protocol):
         self._skip = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport = cast(asyncio.Transport, transport)  # uvloop's is none by class
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by class
         self._address = str(transport.get_extra_info("sockname")[0])
         if not self._address.startswith("127.") or self._manner(self._address) is Manner.GONE:
-            transport.abort()
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         match self._manner(self._address):
