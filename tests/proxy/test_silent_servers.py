@@ -90,6 +90,17 @@ async def test_while_the_hub_is_away_servers_answer_and_the_hub_is_excused(tmp_p
             assert (await get(port, "/jupyter/hub/home")).who == "hub"
 
 
+async def test_a_hub_that_is_just_restarted_is_waited_for(tmp_path: Path) -> None:
+    hub = Upstream("hub")
+    hub.port = free_port()
+    async with started(make_proxy(tmp_path, hub)) as port:
+        asking = asyncio.create_task(get(port, "/hub/api", "Content-Length: 0", method="POST"))
+        await asyncio.sleep(0.05)
+        async with hub.serving():
+            assert (await asking).who == "hub"
+        assert hub.requests == 1
+
+
 async def test_a_server_that_closed_an_idle_connection_gets_the_request_on_a_new_one(tmp_path: Path) -> None:
     """A restarted hub on the same port must not cost the next request its answer."""
     hub = Upstream("hub")

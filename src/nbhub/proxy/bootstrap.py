@@ -117,6 +117,7 @@ def hub_cluster(edge: Edge) -> Resource:
     """Build the cluster of the hub itself."""
     host, _, port = edge.hub_target.rpartition(":")
     host = host.strip("[]")
+    host = {"": "127.0.0.1", "*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     endpoint = {"endpoint": {"address": _address(host, int(port))}}
     return {
         "name": "hub",

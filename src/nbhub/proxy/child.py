@@ -123,6 +123,15 @@ def start_time(pid: int) -> str | None:
     return None if fields[0] in "ZX" else fields[19]
 
 
+def cpu_seconds(pid: int) -> float | None:
+    """Return how much processor time a process has used; None where unknown."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def boot_id() -> str:
     """Return what tells this run of the machine from others; empty where unknown."""
     with contextlib.suppress(OSError):

@@ -197,7 +197,7 @@ class Proxy(LoggingConfigurable):
 
         Returns once Envoy answers by them, or has refused them.
         """
-        began = time.monotonic()
+        began, used = time.monotonic(), self._cpu_seconds()
         chosen = await routes.resolve(routes.choose(wanted, self.base_url))
         content = self._snapshot(chosen)
         version = resources.version_of(content)
@@ -208,10 +208,11 @@ class Proxy(LoggingConfigurable):
             return False
         discovery.write(self.place.table, content)
         in_force = await self._await_table(version, before)
-        cost = time.monotonic() - began
-        self._pace.replaced(time.monotonic(), cost)
-        self.meters.replaced(cost, refused=in_force is False)
-        self.log.debug("routes=%d version=%s after=%.3fs", len(chosen), version, cost)
+        took = time.monotonic() - began
+        # On a busy machine most of that is waiting, which costs nobody anything.
+        self._pace.replaced(time.monotonic(), min(took, self._cpu_seconds() - used))
+        self.meters.replaced(took, refused=in_force is False)
+        self.log.debug("routes=%d version=%s after=%.3fs", len(chosen), version, took)
         return True
 
     # -- the process
@@ -312,6 +313,10 @@ class Proxy(LoggingConfigurable):
                         return False
                     await asyncio.sleep(0.005)
         return None
+
+    def _cpu_seconds(self) -> float:
+        envoy = child.cpu_seconds(self._child.pid) if self._child is not None else None
+        return time.process_time() + (time.monotonic() if envoy is None else envoy)
 
     # -- the settings
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import urllib.parse
 from dataclasses import replace
+from functools import lru_cache
 
 from nbhub.core.model import Route
 from nbhub.errors import BadRequest
 
 _ENCODE_URI_COMPONENT = "!'()*~"  # what JavaScript's encodeURIComponent leaves as it is, besides letters, digits, -_.
+_PLAIN = re.compile(r"(?:/[A-Za-z0-9_-][A-Za-z0-9._~-]*)+/")  # has one spelling only
 _ESCAPE = re.compile("%[0-9A-F]{2}")
+_REMEMBERED = 32_768  # routes come again with every reading, nearly all of them unchanged
 
 
+@lru_cache(_REMEMBERED)
 def normalise(route: Route, base_url: str) -> Route:
     """Return the route in canonical spelling: prefix percent-encoded as names.quote does, target as http://ip:port.
 
@@ -29,7 +34,9 @@ def normalise_prefix(prefix: str, base_url: str) -> str:
     segments = [urllib.parse.unquote(segment) for segment in prefix[len(base_url) : -1].split("/")]
     if segments[0] == "hub":
         raise BadRequest(f"The route {prefix[:200]!r} is the hub's own.")
-    if any(not _is_plain(segment) for segment in segments):
+    if _PLAIN.fullmatch(prefix):
+        return prefix
+    if any(not _is_clear(segment) for segment in segments):
         raise BadRequest(f"The route {prefix[:200]!r} has a part that is empty, dots only, or holds a slash.")
     return base_url + "".join(f"{_quote(segment)}/" for segment in segments)
 
@@ -52,11 +59,28 @@ def address(target: str) -> str:
     return target.removeprefix("http://")
 
 
+@lru_cache(_REMEMBERED)
+def has_address(target: str) -> bool:
+    """Say whether the host of a normalised target is an IP address, not a name."""
+    try:
+        ipaddress.ip_address(host(target))
+    except ValueError:
+        return False
+    return True
+
+
+def host(target: str) -> str:
+    """Return the host of a normalised target, without brackets."""
+    return address(target).rpartition(":")[0].strip("[]")
+
+
 def aliases(prefix: str) -> list[str]:
     """Return other spellings of a canonical prefix that clients use: as encodeURIComponent has it, lower-case escapes.
 
     All other spellings are left to the hub, which redirects to the canonical one.
     """
+    if _PLAIN.fullmatch(prefix):
+        return []
     segments = [urllib.parse.unquote(segment) for segment in prefix.split("/")]
     spellings = set()
     for safe in ("@~", _ENCODE_URI_COMPONENT, "~"):
@@ -65,7 +89,7 @@ def aliases(prefix: str) -> list[str]:
     return sorted(spellings - {prefix})
 
 
-def _is_plain(segment: str) -> bool:
+def _is_clear(segment: str) -> bool:
     return segment.strip(".") != "" and not set(segment) & {"/", "\\", "\0"} and segment.isprintable()
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import socket
-import urllib.parse
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from nbhub.core.model import Route
@@ -43,20 +41,23 @@ async def read(store: Store, base_url: str) -> list[Route]:
 async def resolve(routes: Iterable[Route], timeout: float = 5.0) -> list[Route]:
     """Return the routes with addresses in place of host names; one that cannot be resolved is logged and left out."""
     routes = list(routes)
-    names = {host for route in routes if not _is_address(host := _host(route.target))}
+    names = {paths.host(route.target) for route in routes if not paths.has_address(route.target)}
+    if not names:
+        return routes
     known = dict(zip(names, await asyncio.gather(*(_look_up(name, timeout) for name in names)), strict=True))
-    resolved = []
-    for route in routes:
-        host = _host(route.target)
-        found = known.get(host, host)
-        if found is None:
-            log.error("route left out prefix=%.200r reason=no address of host %.200r", route.prefix, host)
-        elif found == host:
-            resolved.append(route)
-        else:
-            port = urllib.parse.urlsplit(route.target).port
-            resolved.append(replace(route, target=f"http://{f'[{found}]' if ':' in found else found}:{port}"))
-    return resolved
+    return [found for route in routes if (found := _with_address(route, known)) is not None]
+
+
+def _with_address(route: Route, known: Mapping[str, str | None]) -> Route | None:
+    host = paths.host(route.target)
+    found = known.get(host, host)
+    if found is None:
+        log.error("route left out prefix=%.200r reason=no address of host %.200r", route.prefix, host)
+        return None
+    if found == host:
+        return route
+    port = route.target.rpartition(":")[2]
+    return replace(route, target=f"http://{f'[{found}]' if ':' in found else found}:{port}")
 
 
 async def _look_up(name: str, timeout: float) -> str | None:
@@ -68,15 +69,3 @@ async def _look_up(name: str, timeout: float) -> str | None:
         return None
     # IPv4 first, because servers told to listen on a name often listen on that only.
     return str(min(found, key=lambda entry: entry[0] != socket.AF_INET)[4][0])
-
-
-def _host(target: str) -> str:
-    return urllib.parse.urlsplit(target).hostname or ""
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
