@@ -75,7 +75,7 @@ def test_a_hub_that_wakes_up_late_spoils_nothing(meanwhile: str, finds_by_name: 
         "dies": lambda world: world.die(1),
         "stop": lambda world: world.ask(wanted=False),
         "restart": lambda world: world.ask(wanted=True),
-        "stop and start": lambda world: (world.ask(wanted=False), world.ask(wanted=True))[0],
+        "stop and start": _ask_for_stop_and_start,
     }
     for frozen, before, after in itertools.product(range(10), range(0, 12, STRIDE), range(0, 12, 2 * STRIDE)):
         world, first, second = _asked(finds_by_name)
@@ -86,6 +86,11 @@ def test_a_hub_that_wakes_up_late_spoils_nothing(meanwhile: str, finds_by_name: 
         _act(second, after)
         histories.come_to_rest(world, [second])
         _check(world, first, second)
+
+
+def _ask_for_stop_and_start(world: World) -> None:
+    world.ask(wanted=False)
+    world.ask(wanted=True)
 
 
 def _asked(finds_by_name: bool) -> tuple[World, Hub, Hub]:

@@ -184,7 +184,6 @@ def test_a_server_may_always_report_activity() -> None:
 def test_scopes_limited_to_a_group_let_a_token_into_a_members_server() -> None:
     bob, roles = User(2, "bob"), ("access:servers!group=class",)
     token = a_token("access:servers!server=alice/", client_id="jupyterhub-user-alice")
-    assert principal.users_whose_groups_matter(roles, token) == {"alice"}
     asking = principal.build(bob, roles, token=token, groups_of={"alice": ("class",)})
     assert "access:servers!server=alice/" in asking.scopes
     outside = principal.build(bob, roles, token=token, groups_of={"alice": ()})
@@ -195,19 +194,3 @@ def test_scopes_limited_to_a_group_let_a_token_into_a_members_server() -> None:
 def test_the_owners_own_groups_are_known() -> None:
     asking = principal.build(ALICE, ("tokens!group=g",), groups=("g",), token=a_token("tokens!user"))
     assert asking.holds("tokens", user="alice")
-
-
-@pytest.mark.parametrize(
-    ("roles", "granted", "users"),
-    [
-        (("access:servers",), ("access:servers!server=alice/",), set()),
-        (("tokens!group=g",), ("inherit",), set()),
-        (("tokens!group=g",), ("tokens!group=g", "tokens!user", "access:services!service=x"), set()),
-        (("tokens!group=g",), ("tokens!user=a", "servers!server=b/c"), {"a", "b"}),
-    ],
-)
-def test_for_almost_no_token_the_groups_of_others_matter(
-    roles: tuple[str, ...], granted: tuple[str, ...], users: set[str]
-) -> None:
-    assert principal.users_whose_groups_matter(roles, a_token(*granted)) == users
-    assert principal.users_whose_groups_matter(roles, None) == frozenset()

@@ -6,12 +6,15 @@ The environment is the contract with `jupyterhub-singleuser` 1.x to 6.x images, 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nbhub.core import names
 from nbhub.core.model import Server, User
+
+_FIELD = re.compile(r"\{(\w+)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +110,7 @@ def build(
 
 def expand(text: str, fields: Mapping[str, str]) -> str:
     """Replace `{username}` and `{base_url}`; other braces stay, since shells and JSON have them too."""
-    for name, value in fields.items():
-        text = text.replace("{" + name + "}", value)
-    return text
+    return _FIELD.sub(lambda found: fields.get(found[1], found[0]), text)
 
 
 def _identity(server: Server, user: User, hub: HubAddress, prefix: str, api_token: str) -> dict[str, str]:

@@ -162,19 +162,6 @@ def build(
     )
 
 
-def users_whose_groups_matter(role_scopes: Iterable[str], token: Token | None) -> frozenset[str]:
-    """Return the users whose groups `build` has to know for this token; for almost every token nobody.
-
-    Only a token that was granted something on one user, whose owner holds such a thing on a group, asks the question.
-    The answer ages when somebody joins or leaves a group, so it should not be remembered for long.
-    """
-    if token is None or not any("!group=" in scope for scope in role_scopes):
-        return frozenset()
-    filters = (rest for _, bang, rest in (scope.partition("!") for scope in token.scopes) if bang)
-    pairs = (rest.partition("=") for rest in filters)
-    return frozenset(value.partition("/")[0] for kind, _, value in pairs if value and kind in ("user", "server"))
-
-
 def _owner_scopes(owner: User | Service, role_scopes: tuple[str, ...]) -> frozenset[str]:
     # `inherit` in a role would mean to inherit from oneself.
     return (rules.expand(role_scopes, owner=owner) | rules.identify(owner)) - {"inherit", "(no_scope)"}
