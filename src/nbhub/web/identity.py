@@ -182,7 +182,8 @@ class Identities:
                 return None
             nearby = await _groups_that_matter(tx, found)
         known = Known(_principal(found, nearby), found.expires_at)
-        if self._desk.store.hears_changes and changes == self._changes:
+        # What depends on the groups of others is not remembered: their changes are not rung for this owner.
+        if self._desk.store.hears_changes and changes == self._changes and not nearby:
             self._remember(key, known)
         return known
 
