@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import os
+import subprocess
 import time
 from types import ModuleType
 
@@ -13,7 +14,7 @@ import uvloop
 
 from benchmarks import environments, machine, report
 from benchmarks.rows import jupyterlab, proxy, readiness, requests, restart, starts
-from benchmarks.systems import BOTH
+from benchmarks.systems import BOTH, System
 
 GROUPS: dict[str, ModuleType] = {
     "starts": starts,
@@ -30,13 +31,18 @@ def main() -> None:
     chosen = _arguments()
     environments.make()
     os.sched_setaffinity(0, {machine.LOAD_CORE})
-    results = _remembered()
     for group in chosen.groups or GROUPS:
         for kind in BOTH:
             if chosen.only in (None, kind.name):
-                _measure(group, kind.name, chosen.scale, results)
+                try:
+                    numbers = _measure(group, kind, chosen.scale)
+                except (RuntimeError, OSError, TimeoutError, subprocess.SubprocessError) as error:
+                    print(f"  not measured: {error}", flush=True)
+                    continue
+                results = _remembered()
+                results.setdefault(group, {})[kind.name] = numbers
                 RESULTS.write_text(json.dumps(results, indent=1))
-    print(table(results))
+    print(table(_remembered()))
 
 
 def table(results: dict[str, dict[str, dict[str, float]]]) -> str:
@@ -49,15 +55,14 @@ def table(results: dict[str, dict[str, dict[str, float]]]) -> str:
     return report.table(rows)
 
 
-def _measure(group: str, name: str, scale: float, results: dict[str, dict[str, dict[str, float]]]) -> None:
-    kind = next(kind for kind in BOTH if kind.name == name)
+def _measure(group: str, kind: type[System], scale: float) -> dict[str, float]:
+    print(f"{group}: {kind.name} …", flush=True)
     begun = time.monotonic()
-    print(f"{group}: {name} …", flush=True)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         values: report.Values = runner.run(GROUPS[group].measure(kind, scale))
-    results.setdefault(group, {})[name] = values.numbers
     said = ", ".join(f"{what} {number:,.4g}" for what, number in values.numbers.items())
     print(f"  {said}  ({time.monotonic() - begun:.0f} s, load {os.getloadavg()[0]:.1f})", flush=True)
+    return values.numbers
 
 
 def _remembered() -> dict[str, dict[str, dict[str, float]]]:

@@ -52,6 +52,10 @@ class System:
             "notebook": str(self.notebook / "bin" / "jupyterhub-singleuser") if self.notebook else "",
         }
 
+    def environment(self) -> dict[str, str]:
+        """Return the variables that the programs of the system need."""
+        return {"BENCH": json.dumps(self.given()), "PYTHONPATH": str(environments.SOURCE)}
+
     def start(self) -> None:
         """Start the upstream (once) and the hub; returns at once."""
         (self.folder / "home").mkdir(exist_ok=True)
@@ -60,13 +64,12 @@ class System:
             log = self.folder / "upstream.log"
             self._upstream = machine.Process(command, core=machine.LOAD_CORE, log=log, cwd=self.folder)
             machine.wait_for_port(self.upstream, self._upstream)
-        environment = {"BENCH": json.dumps(self.given()), "PYTHONPATH": str(environments.SOURCE)}
         self._process = machine.Process(
             self.command(),
             core=machine.SYSTEM_CORE,
             log=self.folder / "hub.log",
             cwd=self.folder,
-            environment=environment,
+            environment=self.environment(),
         )
 
     @property
@@ -139,10 +142,10 @@ class Nbhub(System):
 
     def prepare(self) -> None:
         made = subprocess.run(
-            [sys.executable, "-m", "nbhub", "token", "bench", "--admin", "--data-dir=data"],
+            [sys.executable, "-m", "nbhub", "token", "bench", "--admin", *self.command()[3:]],
             check=True,
             cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(environments.SOURCE)},
+            env={**os.environ, **self.environment()},
             stdout=subprocess.PIPE,
             text=True,
         )

@@ -28,14 +28,14 @@ async def measure(kind: type[System], scale: float) -> Values:
         await population.make_users(system, names)
         await population.for_each(system, running, population.start_server, at_once=50)
         tokens = [(name, await population.make_token(system, name)) for name in running[:CONNECTIONS]]
-        for what, requests in _questions(system, tokens).items():
+        for what, requests in questions(system, tokens).items():
             await _measure(system, what, requests, values)
     if kind.name == "nbhub":
         await _bare(values)
     return values
 
 
-def _questions(system: System, tokens: list[tuple[str, str]]) -> dict[str, list[bytes]]:
+def questions(system: System, tokens: list[tuple[str, str]]) -> dict[str, list[bytes]]:
     return {
         "user": [load.request("GET", "/hub/api/user", token=token) for _, token in tokens],
         "activity": [_activity(name, token, step) for step in range(STEPS) for name, token in tokens],
