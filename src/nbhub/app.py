@@ -194,7 +194,8 @@ class Hub(Application):
 
     def pace(self, spawner: Spawner) -> Pace:
         """How often the reconciler looks."""
-        return Pace(limits=Limits(poll_interval=spawner.poll_interval))
+        grace = max(spawner.stop_timeout - 5, 1)  # the rest is for the backend's own kill
+        return Pace(stop_grace=grace, limits=Limits(poll_interval=spawner.poll_interval))
 
     def habits(self) -> Habits:
         """What the sweep does."""

@@ -136,7 +136,10 @@ class Reconciler:
         async with self.store.write() as tx:
             for held, seconds in resting:
                 due = None if seconds is None else now + seconds
-                await servers.release(tx, held.server.id, held.token, due=due, seen_generation=held.claimed_generation)
+                seen = held.claimed_generation
+                if not await servers.release(tx, held.server.id, held.token, due=due, seen_generation=seen):
+                    # Others took over, and what was begun here may have come to pass after they closed the case.
+                    await servers.nudge(tx, [held.server.id], now)
 
     # -- one server ----------------------------------------------------------------------------------------------
 
@@ -151,7 +154,7 @@ class Reconciler:
         try:
             pause = await self._advance(held, seen)
         except LeaseLost:
-            return
+            pause = 0.0
         except asyncio.CancelledError:
             # A newer ask came, or this hub stops: let go at once, so that somebody takes the row from here.
             pause = 0.0
@@ -165,8 +168,9 @@ class Reconciler:
         finally:
             self._held.pop(held.server.id, None)
             self._tasks.pop(held.server.id, None)
-        with contextlib.suppress(DatabaseUnavailable):  # the lease runs out by itself
-            await self._release([(held, pause)])
+        if not held.released:
+            with contextlib.suppress(DatabaseUnavailable):  # the lease runs out by itself
+                await self._release([(held, pause)])
 
     async def _fail(self, held: Held, error: Exception) -> None:
         """A start that meets a programming error (in a hook, in a spawner) fails now, not at its deadline."""
@@ -182,7 +186,7 @@ class Reconciler:
             if isinstance(step, Wait):
                 return step.seconds
             pause = await self.steps.perform(held, step)
-            if pause is not None:
+            if pause is not None or held.released:
                 return pause
             seen = await self.steps.observe(held)
 
@@ -214,11 +218,11 @@ class Reconciler:
 
     async def _follow_hints(self) -> None:
         async for server_id in self.spawner.watch():
-            try:
+            if server_id in self._held:
+                continue  # being looked at anyway
+            with contextlib.suppress(DatabaseUnavailable):  # only a hint: the next poll sees it
                 async with self.store.write() as tx:
                     await servers.nudge(tx, [server_id], self.clock())
-            except DatabaseUnavailable:
-                continue  # only a hint: the next poll sees it
 
     async def _hand_over(self) -> None:
         tasks = list(self._tasks.values())

@@ -54,6 +54,7 @@ class Held:
         self.token = server.lease_token
         self.claimed_generation = server.generation
         self.wanted = server.wanted
+        self.released = False  # the lease went with the last record
 
     @property
     def full_name(self) -> str:
@@ -253,6 +254,7 @@ class Steps:
                 message="",
                 last_activity=max(now, server.last_activity or 0),
             )
+            await self.release(tx, held, self.pace.limits.poll_interval)
         log.info("server=%s starting→running after=%.1fs", held.full_name, took)
         self.on_start(True, took)
 
@@ -301,6 +303,7 @@ class Steps:
                 stopped=now,
             )
             await grants.revoke_server_grants(tx, server.id)
+            await self.release(tx, held, None if step.answered else 0.0)
         reason = f" reason={step.message!r}" if step.message else ""
         log.info("server=%s %s→%s%s", held.full_name, server.phase, step.phase, reason)
         if step.phase is Phase.FAILED and server.phase is Phase.STARTING:
@@ -326,6 +329,12 @@ class Steps:
             return await self.spawner.log_tail(held.handle)
         except SpawnError:
             return ""  # the reason of the failure matters more than what the server wrote before it
+
+    async def release(self, tx: Any, held: Held, seconds: float | None) -> None:
+        """Let a server go: due in `seconds`, not before somebody asks (None), or now if somebody did meanwhile."""
+        due = None if seconds is None else self.clock() + seconds
+        await servers.release(tx, held.server.id, held.token, due=due, seen_generation=held.claimed_generation)
+        held.released = True
 
     async def _record(self, tx: Any, held: Held, **status: Any) -> None:
         if not await servers.record(tx, held.server.id, held.token, **status):

@@ -20,6 +20,7 @@ class Habits:
     every: float = 15.0
     idle_timeout: float = 0.0  # servers without activity for so long are stopped
     temporary_user_grace: float = 120.0  # a visit that never started a server is forgotten after this
+    login_memory: float = 90 * 86400.0  # how long it is known who failed to log in, and who did before
 
 
 async def sweep(store: Store, habits: Habits, now: float) -> None:
@@ -33,6 +34,7 @@ async def sweep(store: Store, habits: Habits, now: float) -> None:
             log.info("user=%s temporary, gone with its server", user)
     async with store.write() as tx:
         await grants.delete_expired(tx, now)
+        await users.delete_old_failures(tx, now - habits.login_memory)
 
 
 async def run(store: Store, habits: Habits, clock: Callable[[], float]) -> None:
