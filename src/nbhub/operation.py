@@ -90,6 +90,7 @@ class Operation:
             self.authenticator: Authenticator = config.build(hub.authenticator_class, hub.config, parent=hub)
             if isinstance(self.spawner, SimpleLocalProcessSpawner):
                 await asyncio.to_thread(notebooks.provide, self.spawner.cmd, hub.folder, self.say)
+            self.authenticator.attach(self.store, self.clock)
             await self.spawner.check()
             self._wire(hub_port)
             await self._open(stack, listener)

@@ -12,7 +12,7 @@ from nbhub.store.statements import Statement
 from nbhub.store.tables import invitations, login_failures, passwords
 from nbhub.store.transaction import Reading, Writing
 
-Purpose = Literal["signup", "reset"]
+Purpose = Literal["signup", "reset", "approval"]  # the last is no link, but the mark of who waits to be let in
 FailureKind = Literal["account", "address"]
 
 

@@ -1,0 +1,104 @@
+// What pages do when scripts run: everything works without, only less smoothly.
+(() => {
+  "use strict";
+
+  // A page that waits for a start: tell the story from the hub's event stream, then go to the server.
+  const wait = document.querySelector("[data-progress]");
+  if (wait) {
+    const bar = wait.querySelector("progress");
+    const now = wait.querySelector("[data-now]");
+    const list = wait.querySelector("[data-story]");
+    const reload = (after) => setTimeout(() => location.reload(), after);
+    const stream = new EventSource(wait.dataset.progress);
+    let told = [];
+    stream.onopen = () => { told = []; };
+    stream.onmessage = (message) => {
+      const event = JSON.parse(message.data);
+      if (event.ready) {
+        stream.close();
+        bar.value = 100;
+        now.textContent = "Ready. Taking you there …";
+        location.replace(wait.dataset.destination);
+        return;
+      }
+      if (event.failed) {
+        stream.close();
+        reload(0);
+        return;
+      }
+      if (typeof event.progress === "number") bar.value = event.progress;
+      now.textContent = event.message;
+      told.push(event.message);
+      list.replaceChildren(...told.map((text) => {
+        const item = document.createElement("li");
+        item.textContent = text;
+        return item;
+      }));
+    };
+    stream.onerror = () => {
+      // The browser asks again by itself unless the hub refused: then the page knows better.
+      if (stream.readyState === EventSource.CLOSED) reload(2000);
+    };
+    const since = wait.querySelector("[data-since]");
+    if (since) {
+      const began = Date.now() - 1000 * Number(since.dataset.since);
+      setInterval(() => {
+        const seconds = Math.max(0, Math.round((Date.now() - began) / 1000));
+        since.textContent = seconds < 90 ? `${seconds} s` : `${Math.round(seconds / 60)} min`;
+      }, 1000);
+    }
+  }
+
+  // A page that shows something on its way looks again, unless somebody is using it.
+  const changing = document.querySelector("[data-refresh]");
+  if (changing) {
+    setInterval(() => {
+      const typing = document.activeElement && document.activeElement.matches("input, textarea, select");
+      if (!document.hidden && !typing && !document.querySelector("details[open]")) location.reload();
+    }, 1000 * Number(changing.dataset.refresh));
+  }
+
+  // A link that is followed by itself after a while.
+  const follow = document.querySelector("[data-follow]");
+  if (follow) setTimeout(() => follow.click(), 1000 * Number(follow.dataset.follow));
+
+  // A secret that is shown once is easier to copy with a button.
+  for (const field of document.querySelectorAll("[data-copy]")) {
+    if (!navigator.clipboard) break;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "button";
+    button.textContent = "Copy";
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(field.value);
+      button.textContent = "Copied";
+    });
+    field.insertAdjacentElement("afterend", button);
+  }
+  for (const field of document.querySelectorAll("[data-copy]")) field.addEventListener("focus", () => field.select());
+
+  // Nothing is sent twice by a double click.
+  for (const form of document.forms) {
+    form.addEventListener("submit", (event) => {
+      if (form.dataset.sent) event.preventDefault();
+      form.dataset.sent = "1";
+      setTimeout(() => { delete form.dataset.sent; }, 4000);
+    });
+  }
+  window.addEventListener("pageshow", () => {
+    for (const form of document.forms) delete form.dataset.sent;
+  });
+
+  // An open menu closes when one looks elsewhere.
+  const menus = [...document.querySelectorAll("details.menu")];
+  const close = (except) => {
+    for (const menu of menus) if (menu !== except) menu.open = false;
+  };
+  document.addEventListener("click", (event) => close(event.target.closest("details.menu")));
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    const open = menus.find((menu) => menu.open);
+    close();
+    if (open) open.querySelector("summary").focus();
+  });
+})();
