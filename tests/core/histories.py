@@ -49,6 +49,7 @@ class Held:
     token: int
     claimed_generation: int
     wanted: bool
+    released: bool = False  # the lease went with the last record
 
 
 @dataclass
@@ -238,6 +239,8 @@ class Hub:
                     pause = step.seconds
                     break
                 again = yield from self._perform(held, step)
+                if held.released:
+                    return
                 if again is not None:
                     pause = again
                     break
@@ -288,6 +291,7 @@ class Hub:
             self.world.excused |= self.world.now > (held.server.deadline or 0)
             return 1.0
         self.world.record(held, phase=Phase.RUNNING, observed_generation=held.server.start_generation, deadline=None)
+        self._let_go(held, LIMITS.poll_interval)
         return None
 
     def _stop(self, held: Held, step: Stop) -> Acts:
@@ -311,6 +315,12 @@ class Hub:
         self.world.record(
             held, phase=step.phase, observed_generation=observed, launched=False, deadline=None, message=step.message
         )
+        self._let_go(held, None if step.answered else 0.0)
+
+    def _let_go(self, held: Held, seconds: float | None) -> None:
+        """In the transaction of the record before."""
+        self.world.release(held, None if seconds is None else self.world.now + seconds)
+        held.released = True
 
 
 def run(tape: bytes, *, finds_by_name: bool) -> World:
