@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -34,13 +36,40 @@ def postgresql_url(postgresql_server: postgresql.PostgresqlServer) -> Iterator[s
     postgresql_server.query(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file with all tables; copied, since migrating takes longer than most tests."""
+    path = tmp_path_factory.mktemp("template") / "nbhub.sqlite"
+    asyncio.run(_make(str(path)))
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql_server: postgresql.PostgresqlServer) -> str:
+    """The name of a PostgreSQL database with all tables, to copy."""
+    postgresql_server.query("CREATE DATABASE migrated")
+    asyncio.run(_make(postgresql_server.url("migrated")))
+    return "migrated"
+
+
+async def _make(url: str) -> None:
+    await (await Store.open(url)).close()
+
+
 @pytest.fixture(params=KINDS)
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty database, once of each kind."""
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database with all tables and no users, once of each kind."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/nbhub.sqlite"
-    url: str = request.getfixturevalue("postgresql_url")
-    return url
+        path = tmp_path / "nbhub.sqlite"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite:///{path}"
+        return
+    server: postgresql.PostgresqlServer = request.getfixturevalue("postgresql_server")
+    template = request.getfixturevalue("postgresql_template")
+    name = f"test_{uuid.uuid4().hex}"
+    server.query(f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield server.url(name)
+    server.query(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 class Clock:

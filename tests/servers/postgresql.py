@@ -15,7 +15,6 @@ SETTINGS = {
     "shared_buffers": "16MB",
     # Tests kill programs, never the machine.
     "fsync": "off",
-    "synchronous_commit": "off",
     "full_page_writes": "off",
 }
 

@@ -52,6 +52,7 @@ _now = bindparam("now", type_=Double)
 _INVITATION = tuple(column for column in _i if column.name != "token_hash")
 _of_key = (_f.kind == bindparam("which")) & (_f.key == bindparam("what"))
 
+_ANY_PASSWORD = Statement(select(_p.user_id).limit(1))
 _GET_PASSWORD = Statement(select(*_p).where(_p.user_id == bindparam("owner_id")))
 
 
@@ -112,6 +113,11 @@ async def get_password(tx: Reading, user_id: int) -> PasswordRecord | None:
     """Return the hash of the user's password."""
     row = await tx.fetchone(_GET_PASSWORD, owner_id=user_id)
     return None if row is None else PasswordRecord(row[0], row[1], bool(row[2]))
+
+
+async def has_passwords(tx: Reading) -> bool:
+    """Say whether anybody has a password, so that somebody can log in with one."""
+    return await tx.fetchone(_ANY_PASSWORD) is not None
 
 
 async def create_invitation(

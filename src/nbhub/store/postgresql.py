@@ -38,6 +38,7 @@ _SETTINGS = {
     "statement_timeout": "15s",
     "idle_in_transaction_session_timeout": "60s",
 }
+_OUT_OF_REACH = "The database is out of reach. Servers keep running; try again in a moment."
 _DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, OverflowError, UnicodeError)
 
 
@@ -178,6 +179,8 @@ class PostgresqlWriting(PostgresqlReading, Writing):
             return
         try:
             await self._open().execute("ROLLBACK")
+        except _DRIVER_ERRORS:
+            self.spoil()  # a lost connection rolls back by itself; what went wrong before is what gets told
         except BaseException:
             self.spoil()
             raise
@@ -237,8 +240,8 @@ class _Guard:
     ) -> None:
         if error is None:
             return
-        if not isinstance(error, asyncpg.PostgresError | UnicodeError | OverflowError):
-            self._reading.spoil()
+        if not isinstance(error, asyncpg.PostgresError | UnicodeError | OverflowError | asyncpg.InterfaceError):
+            self._reading.spoil()  # cut off or cancelled in the middle; closed ones are noticed when given back
         if isinstance(error, _DRIVER_ERRORS):
             explain(error)
 
@@ -347,6 +350,8 @@ def _meaning(error: BaseException) -> BaseException:
             return DatabaseUnavailable("Another hub changed the same rows at the same moment. Try again.")
         case asyncpg.QueryCanceledError() | TimeoutError():
             return DatabaseUnavailable("The database did not answer in time. Try again.")
+        case asyncpg.PostgresConnectionError() | asyncpg.OperatorInterventionError():
+            return DatabaseUnavailable(_OUT_OF_REACH)
         case asyncpg.TooManyConnectionsError():
             return DatabaseUnavailable("The database server has no connection left. Raise its max_connections.")
         case asyncpg.SyntaxOrAccessError():
@@ -354,4 +359,4 @@ def _meaning(error: BaseException) -> BaseException:
         case asyncpg.PostgresError():
             return DatabaseUnavailable(f"The database reports: {error}.")
         case _:
-            return DatabaseUnavailable("The database is out of reach. Servers keep running; try again in a moment.")
+            return DatabaseUnavailable(_OUT_OF_REACH)

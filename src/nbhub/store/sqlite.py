@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 BUSY_MILLISECONDS = 250  # only other programs ever make us wait, and the whole hub waits with us
 CHECKPOINT_COMMITS = 500
-BACKLOG_PAGES = 16_000  # 64 MiB of log: worth a pause to fold it in
+BACKLOG_PAGES = 4_000  # 16 MiB of log: worth a pause of some milliseconds
 MEMORY = ":memory:"
 OLDEST = (3, 38, 0)
 
@@ -204,8 +204,9 @@ class SqliteDatabase:
         try:
             backlog = await asyncio.to_thread(_checkpoint, self.path)
             if backlog > BACKLOG_PAGES:
+                # While others write all the time the thread never quite catches up, and the log would only grow.
                 async with self.turn:
-                    self.writer.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+                    self.writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         except (sqlite3.Error, DatabaseUnavailable) as error:
             log.warning("the write-ahead log of %s could not be folded in: %s", self.path, error)
         finally:

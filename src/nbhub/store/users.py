@@ -35,6 +35,7 @@ from nbhub.store.logins import (
     get_failures,
     get_invitation,
     get_password,
+    has_passwords,
     list_invitations,
     note_failure,
     set_password,

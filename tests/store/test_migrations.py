@@ -1,0 +1,125 @@
+"""Migrations: fresh, repeated, at once, newer than the program, somebody else's."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from nbhub.errors import ConfigError
+from nbhub.store import Store, migrate, schema, users
+from nbhub.store.tables import metadata
+from servers.postgresql import PostgresqlServer
+
+
+def test_the_program_knows_its_last_revision() -> None:
+    assert ScriptDirectory.from_config(migrate.configuration()).get_current_head() == schema.HEAD
+
+
+def test_migrations_make_the_tables_that_the_program_uses_on_sqlite(sqlite_template: Path) -> None:
+    with create_engine(f"sqlite:///{sqlite_template}").connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+async def test_migrations_make_the_tables_that_the_program_uses_on_postgresql(
+    postgresql_server: PostgresqlServer, postgresql_template: str
+) -> None:
+    url = postgresql_server.url(postgresql_template).replace("postgresql:", "postgresql+asyncpg:")
+    engine = create_async_engine(url)
+    async with engine.connect() as connection:
+        differences = await connection.run_sync(
+            lambda sync: compare_metadata(MigrationContext.configure(sync), metadata)
+        )
+    await engine.dispose()
+    assert differences == []
+
+
+async def test_opening_again_changes_nothing(database_url: str) -> None:
+    store = await Store.open(database_url)
+    async with store.write() as tx:
+        await users.create(tx, "alice", now=1)
+    await store.close()
+    store = await Store.open(database_url)
+    async with store.read() as tx:
+        assert await users.count(tx) == 1
+    await store.close()
+
+
+async def test_a_fresh_database_gets_its_tables(tmp_path: Path, postgresql_url: str) -> None:
+    for url in (str(tmp_path / "new.sqlite"), postgresql_url):
+        store = await Store.open(url)
+        async with store.read() as tx:
+            assert await users.count(tx) == 0
+        await store.close()
+
+
+async def test_hubs_that_start_at_once_migrate_once(postgresql_url: str) -> None:
+    stores = await asyncio.gather(*(Store.open(postgresql_url) for _ in range(4)))
+    for store in stores:
+        async with store.read() as tx:
+            assert await users.count(tx) == 0
+        await store.close()
+
+
+async def test_a_newer_sqlite_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "nbhub.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE users (id INTEGER, something_new TEXT)")
+        connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+        connection.execute("INSERT INTO alembic_version VALUES ('9999')")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match=r"nbhub.sqlite was written by a newer nbhub .*'9999'.*backup"):
+        await Store.open(str(path))
+    assert _tables(path) == {"users", "alembic_version"}
+    assert len(path.read_bytes()) == len(before)
+
+
+async def test_a_newer_postgresql_database_is_refused(postgresql_server: PostgresqlServer, postgresql_url: str) -> None:
+    store = await Store.open(postgresql_url)
+    await store.close()
+    name = postgresql_url.partition("@/")[2].partition("?")[0]
+    postgresql_server.query("UPDATE alembic_version SET version_num = '9999'", name)
+    with pytest.raises(ConfigError, match="was written by a newer nbhub"):
+        await Store.open(postgresql_url)
+
+
+@pytest.mark.parametrize(("table", "words"), [("spawners", "is JupyterHub's"), ("invoices", "are not nbhub's")])
+async def test_tables_of_others_are_left_alone(tmp_path: Path, table: str, words: str) -> None:
+    path = tmp_path / "their.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"CREATE TABLE {table} (id INTEGER)")
+    connection.close()
+    with pytest.raises(ConfigError, match=words):
+        await Store.open(str(path))
+    assert _tables(path) == {table}
+
+
+async def test_a_migration_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "migrations"
+    (folder / "versions").mkdir(parents=True)
+    (folder / "versions" / "r1.py").write_text(
+        "import sqlalchemy as sa\nfrom alembic import op\nrevision = '1'\ndown_revision = None\n"
+        "def upgrade():\n    op.create_table('half', sa.Column('id', sa.Integer))\n    raise RuntimeError('broken')\n"
+    )
+    configuration = migrate.configuration()
+    configuration.set_main_option("script_location", str(folder))
+    monkeypatch.setattr(migrate, "configuration", lambda: configuration)
+    path = tmp_path / "nbhub.sqlite"
+    with pytest.raises(RuntimeError, match="broken"):
+        await Store.open(str(path))
+    assert _tables(path) == set()
+
+
+def _tables(path: Path) -> set[str]:
+    connection = sqlite3.connect(path)
+    names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    connection.close()
+    return names
