@@ -13,6 +13,8 @@ import pytest
 
 from nbhub import __version__, accounts, cli, config
 from nbhub.app import Hub
+from nbhub.authenticators.dummy import DummyAuthenticator
+from nbhub.authenticators.native import NativeAuthenticator
 from nbhub.core import secrets
 from nbhub.store import Store, grants, users
 
@@ -183,7 +185,7 @@ def test_an_invitation_for_somebody_who_is_there(run: Run, hub: Hub) -> None:
     asyncio.run(_make(hub.database, ["alice"]))
     status, _, err = run("invite", "alice")
     assert status == 1
-    assert "nbhub reset-password alice" in err
+    assert "link for a new password" in err
 
 
 def test_an_invitation_with_an_impossible_name(run: Run, hub: Hub) -> None:
@@ -237,13 +239,19 @@ def test_a_foreign_database(run: Run, tmp_path: Path) -> None:
 
 async def test_the_first_link(hub: Hub) -> None:
     store = await Store.open(hub.database)
-    first = await accounts.first_link(hub, store, 1000.0)
-    second = await accounts.first_link(hub, store, 2000.0)
+    source = NativeAuthenticator(parent=hub)
+    source.attach(store, lambda: 1000.0)
+    first = await accounts.first_link(hub, store, source, 1000.0)
+    second = await accounts.first_link(hub, store, source, 2000.0)
     assert first is not None
     assert second is not None
     async with store.write() as tx:
         [invitation] = await users.list_invitations(tx, 2000.0)
         assert invitation.admin
-        await users.create(tx, "alice", now=2000.0)
-    assert await accounts.first_link(hub, store, 3000.0) is None
+        program = await users.create(tx, "deploy", admin=True, now=2000.0)
+    assert await accounts.first_link(hub, store, source, 3000.0) is not None  # nobody can log in yet
+    async with store.write() as tx:
+        await users.set_password(tx, program.id, "a hash")
+    assert await accounts.first_link(hub, store, source, 3000.0) is None
+    assert await accounts.first_link(hub, store, DummyAuthenticator(parent=hub), 3000.0) is None
     await store.close()

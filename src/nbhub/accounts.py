@@ -11,18 +11,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from nbhub.app import AUTHENTICATORS, Hub
-from nbhub.authenticators.base import check_name
+from nbhub import config
+from nbhub.app import Hub
+from nbhub.authenticators.base import Authenticator, check_name
+from nbhub.authenticators.native import NativeAuthenticator, Offer
 from nbhub.core import names, roles, secrets
 from nbhub.core.model import User
-from nbhub.errors import ConfigError, Conflict, NotFound
-from nbhub.store import Store, Writing, grants, users
+from nbhub.errors import ConfigError, NotFound
+from nbhub.store import Reading, Store, Writing, grants, users
 from nbhub.store.base import sqlite_path
-from nbhub.traits import import_path
-
-INVITATION_SECONDS = 7 * 86400.0
-RESET_SECONDS = 86400.0
-FIRST_SECONDS = 86400.0
 
 _FIRST = "first start"
 _COMMAND_LINE = "command line"
@@ -41,50 +38,37 @@ class Link:
         return time.strftime("%Y-%m-%d %H:%M", time.localtime(self.expires_at))
 
 
-async def first_link(hub: Hub, store: Store, now: float) -> Link | None:
-    """Return the link with which the first administrator chooses name and password; None once there is a user.
+async def first_link(hub: Hub, store: Store, source: Authenticator, now: float) -> Link | None:
+    """Return the link with which the first administrator chooses name and password; None once somebody has one.
 
     A link of an earlier start ceases to work.
     """
-    if not takes_invitations(hub):
+    if not isinstance(source, NativeAuthenticator):
         return None
     async with store.write() as tx:
-        if await users.count(tx):
+        if await users.has_passwords(tx):
             return None
         for invitation in await users.list_invitations(tx, now):
             if invitation.created_by == _FIRST:
                 await users.delete_invitation(tx, invitation.id)
-        return await _invite(hub, tx, None, admin=True, by=_FIRST, now=now, seconds=FIRST_SECONDS)
+    return _signup(hub, await source.invite(admin=True, by=_FIRST))
 
 
 async def invitation(hub: Hub, name: str | None, *, admin: bool, clock: Callable[[], float] = time.time) -> Link:
     """Return a link with which somebody makes an account, as `name` or any; Conflict if the name is taken."""
-    _require_native(hub)
-    if name is not None:
-        name = name.lower()
-        check_name(name)
-    async with _database(hub) as store, store.write() as tx:
-        if name is not None and await users.get(tx, name) is not None:
-            raise Conflict(f"There is a user {name!r} already. For a new password: nbhub reset-password {name}")
-        return await _invite(hub, tx, name, admin=admin, by=_COMMAND_LINE, now=clock(), seconds=INVITATION_SECONDS)
+    async with _database(hub) as store:
+        source = _native(hub, store, clock)
+        return _signup(hub, await source.invite(name, admin=admin, by=_COMMAND_LINE))
 
 
 async def password_reset(hub: Hub, name: str, *, clock: Callable[[], float] = time.time) -> Link:
     """Return a link with which the user sets a new password; NotFound if there is no such user."""
-    _require_native(hub)
-    code, now = secrets.new_code(), clock()
-    async with _database(hub) as store, store.write() as tx:
-        user = await _user(tx, name)
-        await users.create_invitation(
-            tx,
-            secrets.hash_token(code),
-            name=user.name,
-            expires_at=now + RESET_SECONDS,
-            created_by=_COMMAND_LINE,
-            now=now,
-            purpose="reset",
-        )
-    return Link(f"{hub.address}hub/reset-password?code={code}", now + RESET_SECONDS)
+    async with _database(hub) as store:
+        source = _native(hub, store, clock)
+        async with store.read() as tx:
+            user = await _user(tx, name)
+        offer = await source.offer_reset(user, by=_COMMAND_LINE)
+        return Link(f"{hub.address}hub/reset-password?code={offer.code}", offer.expires_at)
 
 
 async def new_token(hub: Hub, name: str, *, admin: bool = False, clock: Callable[[], float] = time.time) -> str:
@@ -106,35 +90,22 @@ async def new_token(hub: Hub, name: str, *, admin: bool = False, clock: Callable
     return token
 
 
-def takes_invitations(hub: Hub) -> bool:
-    """Say whether names and passwords are kept here, so that links to choose them make sense."""
-    return issubclass(hub.authenticator_class, import_path(AUTHENTICATORS["native"]))
-
-
-def _require_native(hub: Hub) -> None:
-    if not takes_invitations(hub):
+def _native(hub: Hub, store: Store, clock: Callable[[], float]) -> NativeAuthenticator:
+    if not issubclass(hub.authenticator_class, NativeAuthenticator):
         raise ConfigError(
             f"This hub uses {hub.authenticator_class.__name__}, which keeps no passwords here, so there is nothing to "
             "invite to or to reset. Links are for the native authenticator (--Hub.authenticator_class=native)."
         )
+    source: NativeAuthenticator = config.build(hub.authenticator_class, hub.config, parent=hub)
+    source.attach(store, clock)
+    return source
 
 
-async def _invite(hub: Hub, tx: Writing, name: str | None, *, admin: bool, by: str, now: float, seconds: float) -> Link:
-    code = secrets.new_code()
-    await users.create_invitation(
-        tx,
-        secrets.hash_token(code),
-        name=name,
-        admin=admin,
-        expires_at=now + seconds,
-        created_by=by,
-        now=now,
-        purpose="signup",
-    )
-    return Link(f"{hub.address}hub/signup?code={code}", now + seconds)
+def _signup(hub: Hub, offer: Offer) -> Link:
+    return Link(f"{hub.address}hub/signup?code={offer.code}", offer.expires_at)
 
 
-async def _user(tx: Writing, name: str) -> User:
+async def _user(tx: Reading, name: str) -> User:
     user = await users.get(tx, name) or await users.get(tx, name.lower())
     if user is None:
         raise NotFound(f"There is no user {name[:64]!r}. Invite one: nbhub invite {names.quote(name[:64])}")

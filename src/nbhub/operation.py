@@ -49,7 +49,8 @@ async def _run(hub: Hub, say: Say) -> int:
         loop.add_signal_handler(number, operation.asked_to_stop, number)
     async with operation.running():
         await operation.stop_asked.wait()
-    return 0
+    say("Stopped.")
+    return 1 if operation.failed else 0
 
 
 class Operation:
@@ -60,6 +61,7 @@ class Operation:
         self.say = say
         self.clock = clock
         self.stop_asked = asyncio.Event()
+        self.failed = False  # a part of the hub ended by itself
         self._begun = clock()
         self._tasks: list[asyncio.Task[None]] = []
         # Names this process in leases and logs.
@@ -93,9 +95,11 @@ class Operation:
             self.authenticator.attach(self.store, self.clock)
             await self.spawner.check()
             self._wire(hub_port)
-            await self._open(stack, listener)
             try:
+                await self._open(stack, listener)
                 yield
+                if self.hub.stops_servers and not self.failed:
+                    await self._stop_servers()
             finally:
                 await self._close()
 
@@ -132,6 +136,7 @@ class Operation:
             base_url=hub.base_url,
             hub_target=f"{hub.hub_ip}:{hub_port}",
             run_dir=hub.folder / "proxy" / str(hub.port),
+            registry=self.metrics.registry,
         )
 
     async def _open(self, stack: contextlib.AsyncExitStack, listener: socket.socket) -> None:
@@ -147,7 +152,7 @@ class Operation:
         if warning := self.authenticator.warning():
             self.say(f"Warning: {warning}")
         self.say(f"nbhub is at {self.hub.address}")
-        if link := await accounts.first_link(self.hub, self.store, self.clock()):
+        if link := await accounts.first_link(self.hub, self.store, self.authenticator, self.clock()):
             self.say(f"Make the first account, an administrator's, at {link.url} (works once, until {link.expiry})")
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
@@ -160,16 +165,13 @@ class Operation:
         if task.cancelled() or self.stop_asked.is_set():
             return
         log.error("part=%s ended unexpectedly, stopping", task.get_name(), exc_info=task.exception())
+        self.failed = True
         self.stop_asked.set()
 
     # -- going down ----------------------------------------------------------------------------------------------
 
     async def _close(self) -> None:
         self.stop_asked.set()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self.hub.shutdown_timeout):
-                if self.hub.stops_servers:
-                    await self._stop_servers()
         self.front.close()
         self.web.should_exit = True
         web, *others = self._tasks
@@ -177,26 +179,31 @@ class Operation:
         for task in (web, *others):
             task.cancel()
         await asyncio.gather(web, *others, return_exceptions=True)
-        self.say("Stopped.")
 
     async def _stop_servers(self) -> None:
-        """Ask all servers to stop and say how many are left until none is."""
-        said = -1
+        """Ask all servers to stop and wait until they have, as long as stopping may take."""
         try:
-            async with self.store.write() as tx:
-                await servers.ask_stop_all(tx, self.clock())
-            async with self.store.wakeup.listen("server:*", "resync") as bell:
-                while True:
-                    async with self.store.read() as tx:
-                        left = await servers.count_active(tx)
-                    if left not in (0, said):
-                        self.say(f"Stopping {left} server{'s' if left > 1 else ''} …")
-                        said = left
-                    if not left:
-                        return
-                    await bell.wait(1.0)
+            async with asyncio.timeout(self.hub.shutdown_timeout):
+                async with self.store.write() as tx:
+                    await servers.ask_stop_all(tx, self.clock())
+                await self._until_all_stopped()
+        except TimeoutError:
+            self.say("Some servers are still stopping; the next hub sees to them.")
         except DatabaseUnavailable as error:
             self.say(f"Servers stay as they are: {error.message}")
+
+    async def _until_all_stopped(self) -> None:
+        said = 0
+        async with self.store.wakeup.listen("server:*", "resync") as bell:
+            while True:
+                async with self.store.read() as tx:
+                    left = await servers.count_active(tx)
+                if not left:
+                    return
+                if left != said:
+                    self.say(f"Stopping {left} server{'s' if left > 1 else ''} …")
+                    said = left
+                await bell.wait(1.0)
 
 
 def prepare_folder(folder: Path) -> bytes:

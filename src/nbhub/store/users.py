@@ -50,6 +50,7 @@ __all__ = [
     "create",
     "create_group", "create_invitation", "delete", "delete_abandoned", "delete_group", "delete_invitation",
     "delete_old_failures", "get", "get_failures", "get_group", "get_invitation", "get_password", "groups_of",
+    "has_passwords",
     "list_groups", "list_invitations", "list_page", "members_of", "note_failure", "remove", "rename", "roles_of",
     "set_admin", "set_password", "set_properties", "take_invitation", "touch_many",
 ]  # fmt: skip
