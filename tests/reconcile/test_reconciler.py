@@ -91,7 +91,7 @@ async def test_start_leads_to_running_with_its_story_and_its_grants(house: House
         found = await house.until_phase(server, Phase.RUNNING)
     assert found.url is not None and found.is_ready
     assert found.started and found.ready and found.ready >= found.started
-    assert [event.message for event in found.events][0] == "Server requested"
+    assert found.events[0].message == "Server requested"
     assert [event.progress for event in found.events] == sorted(event.progress for event in found.events)
     token = secrets.server_token(KEYS.tokens, server.id, server.generation)
     async with house.store.read() as tx:
@@ -273,3 +273,32 @@ async def test_programming_error_in_a_spawner_fails_the_start_in_words(house: Ho
     async with house.running(reconciler):
         found = await house.until_phase(server, Phase.FAILED)
     assert "RuntimeError" in found.message and "a bug" not in found.message
+
+
+async def test_programming_error_before_anything_runs_answers_the_ask(house: House) -> None:
+    class Broken(FakeSpawner):
+        def template(self) -> Any:
+            raise RuntimeError("a bug")
+
+    server = await house.ask_start(await house.server())
+    reconciler = Reconciler(
+        house.store,
+        Broken(backend=house.backend),
+        hub=HubAddress(),
+        keys=KEYS,
+        clock=time.time,
+        holder="one",
+        pace=PACE,
+    )
+    async with house.running(reconciler):
+        found = await house.until_phase(server, Phase.FAILED)
+    assert "RuntimeError" in found.message and found.due is None
+
+
+async def test_server_that_answers_at_a_new_address_is_routed_there(house: House) -> None:
+    server = await house.ask_start(await house.server())
+    async with house.running(house.reconciler()):
+        before = await house.until_phase(server, Phase.RUNNING)
+        house.backend.objects["alice"].url = "http://127.9.9.9:1234"
+        found = await house.until(server, lambda row: row is not None and row.url != before.url)
+    assert found is not None and found.url == "http://127.9.9.9:1234" and found.phase is Phase.RUNNING

@@ -116,10 +116,13 @@ class Reconciler:
         resting: list[tuple[Held, float | None]] = []
         for held, observation in zip(batch, seen, strict=True):
             step = decide(held.server, observation, self.clock(), self.pace.limits)
-            if isinstance(step, Wait):
-                resting.append((held, step.seconds))
-            else:
+            if not isinstance(step, Wait):
                 self._take(held, observation)
+                continue
+            if observation.url and held.server.phase is Phase.RUNNING and observation.url != held.server.url:
+                with contextlib.suppress(LeaseLost):
+                    await self.steps.moved(held, observation.url)
+            resting.append((held, step.seconds))
         await self._release(resting)
 
     async def _poll(self, batch: Sequence[Held]) -> Sequence[Observation]:
@@ -174,7 +177,7 @@ class Reconciler:
 
     async def _fail(self, held: Held, error: Exception) -> None:
         """A start that meets a programming error (in a hook, in a spawner) fails now, not at its deadline."""
-        if held.server.phase is not Phase.STARTING:
+        if held.attempted <= held.server.observed_generation:
             return
         message = f"The hub met an unexpected {type(error).__name__} while starting the server; see the hub's log."
         with contextlib.suppress(LeaseLost, DatabaseUnavailable):

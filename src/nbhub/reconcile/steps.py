@@ -54,6 +54,7 @@ class Held:
         self.token = server.lease_token
         self.claimed_generation = server.generation
         self.wanted = server.wanted
+        self.attempted = server.start_generation  # the latest ask that a start was tried for
         self.released = False  # the lease went with the last record
 
     @property
@@ -112,6 +113,7 @@ class Steps:
     # -- start ---------------------------------------------------------------------------------------------------
 
     async def _start(self, held: Held) -> float | None:
+        held.attempted = held.server.generation
         try:
             build = await self._begin(held)
             budget = (held.server.deadline or 0) - self.clock()
@@ -287,7 +289,7 @@ class Steps:
         if step.phase is Phase.STOPPED and server.removing and not held.wanted:
             await self._remove(held)
             return
-        answered = server.start_generation if step.phase is Phase.FAILED else held.claimed_generation
+        answered = held.attempted if step.phase is Phase.FAILED else held.claimed_generation
         observed = max(server.observed_generation, answered if step.answered else 0)
         async with self.store.write() as tx:
             await self._record(
@@ -303,7 +305,7 @@ class Steps:
                 stopped=now,
             )
             await grants.revoke_server_grants(tx, server.id)
-            await self.release(tx, held, None if step.answered else 0.0)
+            await self.release(tx, held, None if observed >= server.generation else 0.0)
         reason = f" reason={step.message!r}" if step.message else ""
         log.info("server=%s %s→%s%s", held.full_name, server.phase, step.phase, reason)
         if step.phase is Phase.FAILED and server.phase is Phase.STARTING:
@@ -317,6 +319,12 @@ class Steps:
                 raise LeaseLost
         log.info("server=%s removed", held.full_name)
         raise LeaseLost  # there is no row to release any more
+
+    async def moved(self, held: Held, url: str) -> None:
+        """Record that a running server is to be reached at another address now."""
+        async with self.store.write() as tx:
+            await self._record(tx, held, url=url)
+        log.info("server=%s moved to %s", held.full_name, url)
 
     # -- shared --------------------------------------------------------------------------------------------------
 
