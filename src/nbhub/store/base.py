@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import sqlite3
 import time
 import urllib.parse
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from nbhub.errors import ConfigError, DatabaseUnavailable
 from nbhub.store import schema, sqlite
-from nbhub.store.postgresql import PostgresqlDatabase
 from nbhub.store.transaction import Reading, Writing
 from nbhub.store.wakeup import Wakeup
 
@@ -58,7 +58,9 @@ class Store:
         scheme, separator, rest = url.partition("://")
         scheme = scheme.partition("+")[0]
         if separator and scheme in ("postgresql", "postgres"):
-            return cls(await PostgresqlDatabase.open(f"postgresql://{rest}", clock, wakeup), wakeup, clock)
+            postgresql: Any = importlib.import_module("nbhub.store.postgresql")  # with its driver, only when used
+            database = await postgresql.PostgresqlDatabase.open(f"postgresql://{rest}", clock, wakeup)
+            return cls(database, wakeup, clock)
         if separator and scheme != "sqlite":
             raise ConfigError(
                 f"The database URL begins with {scheme[:32]!r}; nbhub knows sqlite:///path and postgresql://user@host/name."

@@ -157,23 +157,21 @@ servers = Table(
     Index("uq_servers_user_id_name", "user_id", "name", unique=True),
     sqlite_autoincrement=True,
 )
+# The indexes over some rows only are so on PostgreSQL too; saying it here would load its dialect into every hub.
 Index(
     "ix_servers_due",
     servers.c.due,
     sqlite_where=text("lease_expires IS NULL AND due IS NOT NULL"),
-    postgresql_where=text("lease_expires IS NULL AND due IS NOT NULL"),
 )
 Index(
     "ix_servers_lease_expires",
     servers.c.lease_expires,
     sqlite_where=text("lease_expires IS NOT NULL"),
-    postgresql_where=text("lease_expires IS NOT NULL"),
 )
 Index(
     "ix_servers_url",
     servers.c.url,
     sqlite_where=text("url IS NOT NULL"),
-    postgresql_where=text("url IS NOT NULL"),
 )
 Index(
     "ix_servers_active",
@@ -183,7 +181,6 @@ Index(
     servers.c.generation,
     servers.c.observed_generation,
     sqlite_where=text(ACTIVE_SQL),
-    postgresql_where=text(ACTIVE_SQL),
 )
 
 oauth_clients = Table(
