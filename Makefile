@@ -17,7 +17,7 @@ help:  ## say what can be made
 run: $(RUN_STAMP)  ## start nbhub on http://127.0.0.1:8000 (ARGS="--port=9000" for options)
 	@exec $(BIN)/nbhub $(ARGS)
 
-test: $(DEV_STAMP) system notebooks lint  ## everything: lint, types, import contracts, all tests
+test: $(DEV_STAMP) lint system notebooks  ## everything: lint, types, import contracts, all tests
 	@echo "== Tests"
 	@$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
 
