@@ -1,12 +1,291 @@
-"""Routes of the login; none yet."""
+"""Coming in and going out: the login page, links to choose a password, sign-up, logging out."""
 
 from __future__ import annotations
 
+import logging
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from nbhub.authenticators.base import Authenticator, Identity, PasswordAuthenticator, VisitAuthenticator
+from nbhub.authenticators.native import NativeAuthenticator
+from nbhub.core.model import User
+from nbhub.errors import BadRequest, Conflict, Forbidden, NbhubError, NotFound, TooManyRequests
+from nbhub.store import Writing, servers, users
+from nbhub.web import client, forms, identity, places, render, xsrf
 from nbhub.web.desk import Desk
+
+log = logging.getLogger("nbhub.login")
+
+WRONG = "Name and password do not belong together."
 
 
 def routes(desk: Desk) -> list[Route]:
-    """Return the routes below /hub."""
-    return []
+    """Return the addresses below the hub's prefix."""
+    found = [
+        Route("/login", show_login),
+        Route("/login", take_login, methods=["POST"]),
+        Route("/logout", log_out, methods=["GET", "POST"]),
+    ]
+    if isinstance(desk.authenticator, NativeAuthenticator):
+        found += [
+            Route("/signup", show_signup),
+            Route("/signup", take_signup, methods=["POST"]),
+            Route("/reset-password", show_reset),
+            Route("/reset-password", take_reset, methods=["POST"]),
+            Route("/password", show_password),
+            Route("/password", take_password, methods=["POST"]),
+        ]
+    return found
+
+
+# -- logging in ------------------------------------------------------------------------------------------------------
+
+
+async def show_login(request: Request) -> Response:
+    """Ask who is there; whoever is logged in already goes on."""
+    asking = await identity.identify(request)
+    if asking is not None and asking.user is not None:
+        return await _go_on(request, asking.user)
+    return await _login_page(request)
+
+
+async def take_login(request: Request) -> Response:
+    """Let somebody in, or show the page again and say why not."""
+    desk = places.desk(request)
+    begun = desk.clock()
+    try:
+        await xsrf.check(request)
+        form = await forms.read(request)
+        found = await _identify(desk.authenticator, request, form)
+        user = await admit(desk, found)
+    except (BadRequest, Forbidden, TooManyRequests, Conflict) as error:
+        desk.metrics.logins.labels("failure").observe(desk.clock() - begun)
+        return await _refused(request, error)
+    desk.metrics.logins.labels("success").observe(desk.clock() - begun)
+    return await _enter(request, user)
+
+
+async def admit(desk: Desk, found: Identity) -> User:
+    """Return the user that an identity is, made or brought up to date. Raises Forbidden for one who may not enter."""
+    if not await desk.authenticator.allows(found):
+        raise Forbidden(f"{found.name} may not enter this hub. Ask your administrator to be let in.")
+    admin = found.admin
+    if found.name in desk.authenticator.admin_users:
+        admin = True
+    async with desk.store.read() as tx:
+        user = await users.get(tx, found.name)
+    if user is not None and found.groups is None and (admin is None or admin == user.admin):
+        return user
+    async with desk.store.write() as tx:
+        user = await users.get(tx, found.name)
+        if user is None:
+            now = desk.clock()
+            user = await users.create(tx, found.name, admin=bool(admin), temporary=found.temporary, now=now)
+        elif admin is not None and admin != user.admin:
+            user = await users.set_admin(tx, user.id, admin)
+        if found.groups is not None:
+            await _join(tx, user, found.groups)
+    return user
+
+
+async def _join(tx: Writing, user: User, wanted: tuple[str, ...]) -> None:
+    """Make the user a member of exactly these groups, which are made when missing."""
+    held = (await users.groups_of(tx, [user.id])).get(user.id, ())
+    for name in set(held) - set(wanted):
+        group = await users.get_group(tx, name)
+        if group is not None:
+            await users.remove(tx, group.id, [user.name])
+    for name in set(wanted) - set(held):
+        group = await users.get_group(tx, name) or await users.create_group(tx, name)
+        await users.add(tx, group.id, [user.name])
+
+
+async def _identify(source: Authenticator, request: Request, form: forms.Form) -> Identity:
+    if isinstance(source, VisitAuthenticator):
+        return await source.visit()
+    if not isinstance(source, PasswordAuthenticator):
+        raise NotFound("This hub has no log-in page of its own.")
+    name = form.text("username").strip()
+    if not name:
+        raise BadRequest("Enter your name.")
+    address = client.address(request.scope)
+    found = await source.authenticate(name, form.text("password"), address=address)
+    if found is None:
+        log.warning("user=%s from=%s wrong password", ascii(name[:64]), address)
+        raise Forbidden(WRONG)
+    return found
+
+
+async def _enter(request: Request, user: User, destination: str = "") -> Response:
+    """Log the browser in and send it on."""
+    response = await _go_on(request, user, destination)
+    await identity.login(request, response, user)
+    log.info("user=%s logged in from=%s", ascii(user.name)[1:-1], client.address(request.scope))
+    return response
+
+
+async def _go_on(request: Request, user: User, destination: str = "") -> Response:
+    destination = places.wanted(request) or destination or await places.start(places.desk(request), user)
+    return RedirectResponse(destination, 303 if request.method == "POST" else 302)
+
+
+async def _login_page(request: Request, status: int = 200, problem: str = "", username: str = "") -> Response:
+    desk = places.desk(request)
+    source = desk.authenticator
+    return await render.page(
+        request,
+        "login.html",
+        status,
+        problem=problem,
+        username=username,
+        by_visit=isinstance(source, VisitAuthenticator),
+        asks_password=isinstance(source, PasswordAuthenticator) and source.asks_password,
+        open_to_strangers=isinstance(source, NativeAuthenticator) and source.signup != "closed",
+        next=places.wanted(request),
+        said=places.said(request),
+    )
+
+
+async def _refused(request: Request, error: NbhubError) -> Response:
+    # A wrong password is 403, as programs that log in by this page expect.
+    username = (await forms.read(request)).text("username").strip()
+    response = await _login_page(request, error.status, error.message, username[:255])
+    if isinstance(error, TooManyRequests) and error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+# -- logging out -----------------------------------------------------------------------------------------------------
+
+
+async def log_out(request: Request) -> Response:
+    """End this browser's login or, with `everywhere`, all of the user's; a link is enough for this browser's."""
+    desk = places.desk(request)
+    begun = desk.clock()
+    asking = await identity.identify(request)
+    everywhere = request.method == "POST" and bool((await forms.read(request)).text("everywhere"))
+    response = RedirectResponse(f"{desk.settings.hub_prefix}login", 303 if request.method == "POST" else 302)
+    if asking is None or asking.user is None or asking.via != "cookie":
+        await identity.logout(request, response)
+        return response
+    if everywhere:
+        await identity.logout_everywhere(request, response, asking.user)
+    else:
+        await identity.logout(request, response)
+    if desk.settings.shutdown_on_logout or asking.user.temporary:
+        await _stop_servers(desk, asking.user)
+    desk.metrics.logouts.observe(desk.clock() - begun)
+    return response
+
+
+async def _stop_servers(desk: Desk, user: User) -> None:
+    async with desk.store.write() as tx:
+        for record in (await servers.of_users(tx, [user.id]))[user.id]:
+            if record.wanted:
+                await servers.ask_stop(tx, record.id, now=desk.clock())
+
+
+# -- choosing a password ---------------------------------------------------------------------------------------------
+
+
+async def show_signup(request: Request) -> Response:
+    """Ask for name and password of a new account: of one who was invited, or of a stranger where that is open."""
+    return await _signup_page(request, request.query_params.get("code", ""))
+
+
+async def take_signup(request: Request) -> Response:
+    """Make the account and let its owner in."""
+    await xsrf.check(request)
+    form, source = await forms.read(request), _native(request)
+    code, name, password = form.text("code"), form.text("username").strip(), form.text("password")
+    address = client.address(request.scope)
+    try:
+        _check_repeated(form)
+        if code:
+            found: Identity | None = await source.accept(code, name, password, address=address)
+        else:
+            found = await source.sign_up(name, password, address=address)
+        if found is None:
+            return RedirectResponse(f"{places.desk(request).settings.hub_prefix}login?said=waiting", 303)
+        user = await admit(places.desk(request), found)
+    except (BadRequest, Conflict, Forbidden, TooManyRequests) as error:
+        return await _signup_page(request, code, error, name[:255])
+    return await _enter(request, user, f"{places.desk(request).settings.hub_prefix}home")
+
+
+async def _signup_page(request: Request, code: str, error: NbhubError | None = None, username: str = "") -> Response:
+    source = _native(request)
+    if not code and source.signup == "closed":
+        raise Forbidden("Accounts of this hub are by invitation. Ask your administrator for a link.")
+    invitation = await source.invited(code, "signup") if code else None
+    return await render.page(
+        request,
+        "signup.html",
+        200 if error is None else error.status,
+        code=code,
+        invitation=invitation,
+        needs_approval=not code and source.signup == "approval",
+        username=username,
+        problem="" if error is None else error.message,
+    )
+
+
+async def show_reset(request: Request) -> Response:
+    """Ask for the new password of one who has a link for it."""
+    return await _reset_page(request, request.query_params.get("code", ""))
+
+
+async def take_reset(request: Request) -> Response:
+    """Set the new password and let its owner in."""
+    await xsrf.check(request)
+    form = await forms.read(request)
+    code = form.text("code")
+    try:
+        _check_repeated(form)
+        address = client.address(request.scope)
+        found = await _native(request).reset(code, form.text("password"), address=address)
+        user = await admit(places.desk(request), found)
+    except (BadRequest, Forbidden, TooManyRequests) as error:
+        return await _reset_page(request, code, error)
+    return await _enter(request, user, f"{places.desk(request).settings.hub_prefix}home")
+
+
+async def _reset_page(request: Request, code: str, error: NbhubError | None = None) -> Response:
+    invitation = await _native(request).invited(code, "reset")
+    problem, status = ("", 200) if error is None else (error.message, error.status)
+    return await render.page(request, "reset.html", status, code=code, username=invitation.name, problem=problem)
+
+
+async def show_password(request: Request) -> Response:
+    """Ask for the old and the new password."""
+    asking = await places.own_browser(request)
+    return await render.page(request, "password.html", asking=asking, problem="")
+
+
+async def take_password(request: Request) -> Response:
+    """Change the password; other browsers are logged out, this one stays."""
+    asking = await places.own_browser(request)
+    assert asking.user is not None
+    form = await forms.read(request)
+    try:
+        _check_repeated(form)
+        address = client.address(request.scope)
+        await _native(request).change(asking.user, form.text("current"), form.text("password"), address=address)
+    except (BadRequest, Forbidden, TooManyRequests) as error:
+        return await render.page(request, "password.html", error.status, asking=asking, problem=error.message)
+    home = RedirectResponse(f"{places.desk(request).settings.hub_prefix}home?said=password", 303)
+    await identity.login(request, home, asking.user)
+    return home
+
+
+def _check_repeated(form: forms.Form) -> None:
+    if form.text("password") != form.text("again"):
+        raise BadRequest("The two passwords are not the same. Enter them once more.")
+
+
+def _native(request: Request) -> NativeAuthenticator:
+    source = places.desk(request).authenticator
+    assert isinstance(source, NativeAuthenticator)
+    return source

@@ -44,9 +44,7 @@ def said(request: Request) -> str:
 
 def wanted(request: Request) -> str:
     """Return where the browser wants to go after this, "" when it did not say or may not be sent there."""
-    return next_url.safe(
-        request.query_params.get("next"), client.own_origins(request.scope, desk(request).settings)
-    )
+    return next_url.safe(request.query_params.get("next"), client.own_origins(request.scope, desk(request).settings))
 
 
 async def own_browser(request: Request) -> Principal:

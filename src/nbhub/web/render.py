@@ -79,8 +79,10 @@ async def _who(request: Request) -> Principal | None:
     identities: Identities | None = request.scope.get("nbhub.identities")
     if identities is None:
         return None
+    # As if it only looked: who may change something was checked before, and the body can be read only once.
+    looking = Request({**request.scope, "method": "GET"})
     try:
-        return await identities.of_request(request, api=False)
+        return await identities.of_request(looking, api=False)
     except NbhubError:
         return None
 

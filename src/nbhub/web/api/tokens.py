@@ -16,6 +16,7 @@ from nbhub.web.api import bodies, render
 from nbhub.web.api.dispatch import NO_CREDENTIALS
 from nbhub.web.api.endpoints import Access, Call, Endpoints, Reply, empty, json, on_user
 from nbhub.web.api.users import existing
+from nbhub.web.desk import Desk
 
 endpoints = Endpoints()
 
@@ -41,11 +42,19 @@ async def create_token(call: Call) -> Reply:
     body = await call.body(bodies.NewToken)
     if call.caller is None:
         await _log_in(call, body)
-    granted, expires_at = _scopes(body), _expiry(call, body)
+    token, owner, record = await make(call.desk, call.user_name, body)
+    async with call.desk.store.read() as tx:
+        items = await _models(tx, call, owner, [(record, ISSUER)])
+    return json(items[0] | {"token": token}, 201)
+
+
+async def make(desk: Desk, user_name: str, body: bodies.NewToken) -> tuple[str, User, Token]:
+    """Make a token for a user: return its secret, its owner and the record. Raises BadRequest, NotFound."""
+    granted, expires_at = _scopes(body), _expiry(desk, body)
     scopes.validate(granted)
-    token, now = secrets.new_code(length=32), call.desk.clock()
-    async with call.desk.store.write() as tx:
-        owner = await existing(tx, call.user_name)
+    token, now = secrets.new_code(length=32), desk.clock()
+    async with desk.store.write() as tx:
+        owner = await existing(tx, user_name)
         await _check_held(tx, owner, granted)
         record = await grants.create_token(
             tx,
@@ -56,8 +65,7 @@ async def create_token(call: Call) -> Reply:
             now=now,
             expires_at=expires_at,
         )
-        items = await _models(tx, call, owner, [(record, ISSUER)])
-    return json(items[0] | {"token": token}, 201)
+    return token, owner, record
 
 
 @endpoints(on_user("read:tokens"), "GET", "users/{user}/tokens/{token}")
@@ -65,21 +73,26 @@ async def get_token(call: Call) -> Reply:
     """Show one token."""
     async with call.desk.store.read() as tx:
         owner = await existing(tx, call.user_name)
-        items = await _models(tx, call, owner, [await _one(tx, call, owner)])
+        items = await _models(tx, call, owner, [await _one(tx, call.desk, owner, call.params["token"])])
     return json(items[0])
 
 
 @endpoints(on_user("tokens"), "DELETE", "users/{user}/tokens/{token}")
 async def delete_token(call: Call) -> Reply:
     """Revoke a token; of one that a server got by OAuth, all that it got for this user."""
-    async with call.desk.store.write() as tx:
-        owner = await existing(tx, call.user_name)
-        record, _ = await _one(tx, call, owner)
+    await revoke(call.desk, call.user_name, call.params["token"])
+    return empty(204)
+
+
+async def revoke(desk: Desk, user_name: str, token_id: str) -> None:
+    """Revoke a token, named as in `a12`. Raises NotFound when the user has no such token."""
+    async with desk.store.write() as tx:
+        owner = await existing(tx, user_name)
+        record, _ = await _one(tx, desk, owner, token_id)
         if record.client_id == grants.API_CLIENT:
             await grants.delete_token(tx, record.id)
         else:
             await grants.delete_tokens_of_client(tx, owner.id, record.client_id)
-    return empty(204)
 
 
 async def _models(tx: Reading, call: Call, owner: User, found: Sequence[tuple[Token, str]]) -> list[dict[str, Any]]:
@@ -96,11 +109,11 @@ async def _models(tx: Reading, call: Call, owner: User, found: Sequence[tuple[To
     ]
 
 
-async def _one(tx: Reading, call: Call, owner: User) -> tuple[Token, str]:
-    match = _ID.fullmatch(call.params["token"])
-    found = await grants.get_token(tx, int(match[1]), call.desk.clock()) if match else None
+async def _one(tx: Reading, desk: Desk, owner: User, token_id: str) -> tuple[Token, str]:
+    match = _ID.fullmatch(token_id)
+    found = await grants.get_token(tx, int(match[1]), desk.clock()) if match else None
     if found is None or found[0].user_id != owner.id:
-        raise NotFound(f"{owner.name} has no token {call.params['token']}.")
+        raise NotFound(f"{owner.name} has no token {token_id[:20]}.")
     return found
 
 
@@ -116,11 +129,11 @@ def _scopes(body: bodies.NewToken) -> tuple[str, ...]:
     return tuple(dict.fromkeys(body.scopes)) if body.scopes is not None else ("inherit",)
 
 
-def _expiry(call: Call, body: bodies.NewToken) -> float | None:
-    longest = call.desk.settings.token_expires_in_max
+def _expiry(desk: Desk, body: bodies.NewToken) -> float | None:
+    longest = desk.settings.token_expires_in_max
     if longest and (body.expires_in is None or body.expires_in > longest):
         raise BadRequest(f"Tokens of this hub live at most {longest:.0f} seconds: give expires_in.")
-    return None if body.expires_in is None else call.desk.clock() + body.expires_in
+    return None if body.expires_in is None else desk.clock() + body.expires_in
 
 
 async def _check_held(tx: Reading, owner: User, granted: tuple[str, ...]) -> None:

@@ -117,13 +117,21 @@ async def change_user(call: Call) -> Reply:
 @endpoints(on_user("delete:users"), "DELETE", "users/{user}")
 async def delete_user(call: Call) -> Reply:
     """Stop and remove all servers of a user, then the user."""
-    desk = call.desk
+    await remove(call.desk, call.principal, call.user_name)
+    return empty(204)
+
+
+# -- parts that other resources use ----------------------------------------------------------------------------------
+
+
+async def remove(desk: Desk, asking: Principal, name: str) -> None:
+    """Stop and remove all servers of a user, then the user. Raises NotFound, BadRequest for what cannot be now."""
     async with desk.store.write() as tx:
-        record = await existing(tx, call.user_name)
-        if call.principal.user is not None and call.principal.user.id == record.id:
+        record = await existing(tx, name)
+        if asking.user is not None and asking.user.id == record.id:
             raise BadRequest("Nobody can delete themselves. Ask another administrator.")
         if record.admin:
-            _require_admin(call.principal)
+            _require_admin(asking)
         owned = await _servers_of(tx, record)
         for server in owned:
             await servers.ask_stop(tx, server.id, remove=True, now=desk.clock())
@@ -133,10 +141,6 @@ async def delete_user(call: Call) -> Reply:
         if await _servers_of(tx, record):
             raise BadRequest(f"Servers of {record.name} are still stopping. Try again when they have stopped.")
         await users.delete(tx, record.id)
-    return empty(204)
-
-
-# -- parts that other resources use ----------------------------------------------------------------------------------
 
 
 async def existing(tx: Reading, name: str) -> User:
