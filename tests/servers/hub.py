@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from nbhub import accounts, config
+from nbhub.app import Hub
+
 ROOT = Path(__file__).parents[2]
+SMALL_SERVER = Path(__file__).with_name("small_server.py")
 START_SECONDS = 60
+LOOK_EVERY = 0.02
 
 
 def free_port() -> int:
@@ -32,18 +39,45 @@ def free_port() -> int:
 _candidates = iter(range(12_000 + os.getpid() % 60 * 100, 18_000))
 
 
-class HubProcess:
-    """`nbhub` as a child process with its own data folder and ports."""
+@dataclass(frozen=True)
+class Ended:
+    """How a hub that did not start ended, and what it said."""
 
-    def __init__(self, folder: Path, config: str = "", *, env: dict[str, str] | None = None) -> None:
+    status: int
+    out: str
+    err: str
+
+    @property
+    def reason(self) -> str:
+        """The one message that says why, as a person at the terminal finds it."""
+        assert "Traceback" not in self.err, self.err
+        _, *reasons = f"\n{self.err}".split("\nnbhub: ")
+        assert len(reasons) == 1, self.err
+        return reasons[0].strip()
+
+
+class HubProcess:
+    """`nbhub` as a child process with its own ports, in a folder of its own; several may share `data_dir`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: str = "",
+        *,
+        env: Mapping[str, str] | None = None,
+        data_dir: Path | None = None,
+        db_url: str = "",
+    ) -> None:
         self.folder = folder
+        self.data_dir = data_dir or folder / "nbhub-data"
+        self.db_url = db_url
         self.port, self.hub_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.output = folder / "hub.out"
         self.env = {**os.environ, "PYTHONPATH": str(ROOT / "src"), **(env or {})}
         self.child: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "nbhub_config.py").write_text(config)
+        (folder / "nbhub_config.py").write_text(settings)
 
     @property
     def pid(self) -> int:
@@ -51,26 +85,65 @@ class HubProcess:
         assert self.child is not None
         return self.child.pid
 
+    @property
+    def alive(self) -> bool:
+        """Whether the hub's process runs."""
+        return self.child is not None and self.child.poll() is None
+
+    @property
+    def envoy_pid(self) -> int:
+        """Process id of the Envoy that this hub, or an earlier one with its ports, started."""
+        remembered = json.loads((self.data_dir / "proxy" / str(self.port) / "envoy.pid").read_bytes())
+        return int(remembered["pid"])
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return the command line of this hub."""
+        given = [f"--port={self.port}", f"--Hub.hub_port={self.hub_port}", f"--data-dir={self.data_dir}"]
+        if self.db_url:
+            given.append(f"--db={self.db_url}")
+        return [sys.executable, "-m", "nbhub", *given, *arguments]
+
     def spawn(self, *arguments: str) -> None:
         """Start the process without waiting for it."""
-        command = [sys.executable, "-m", "nbhub", f"--port={self.port}", f"--Hub.hub_port={self.hub_port}", *arguments]
         with self.output.open("ab") as output:
             self.child = subprocess.Popen(
-                command, cwd=self.folder, env=self.env, stdout=output, stderr=output, start_new_session=True
+                self.command(*arguments),
+                cwd=self.folder,
+                env=self.env,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
 
     async def start(self, *arguments: str) -> None:
         """Start and wait until the public address answers with the hub."""
         self.spawn(*arguments)
-        async with httpx.AsyncClient() as client, asyncio.timeout(START_SECONDS):
+        await self.until_answering()
+
+    async def until_answering(self, seconds: float = START_SECONDS) -> None:
+        """Wait until the hub answers at the public address; fails with its words if it ends instead."""
+        async with httpx.AsyncClient() as client, asyncio.timeout(seconds):
             while not await self._answers(client):
-                assert self.child is not None and self.child.poll() is None, f"the hub ended:\n{self.text()}"
+                assert self.alive, f"the hub ended:\n{self.text()}"
                 await asyncio.sleep(0.05)
 
     async def _answers(self, client: httpx.AsyncClient) -> bool:
         with contextlib.suppress(httpx.TransportError):
             return (await client.get(f"{self.url}/hub/health")).status_code == 200
         return False
+
+    def refused(self, *arguments: str, seconds: float = START_SECONDS) -> Ended:
+        """Run a hub that is expected to end by itself, and return how it did."""
+        done = subprocess.run(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+        return Ended(done.returncode, done.stdout, done.stderr)
 
     def text(self) -> str:
         """Everything that the hub has said."""
@@ -82,20 +155,27 @@ class HubProcess:
         self.child.kill()
         self.child.wait()
 
-    async def stop(self, seconds: float = 60) -> int:
-        """End the hub in order and return its exit status."""
+    def send(self, number: signal.Signals) -> None:
+        """Send the hub a signal."""
         assert self.child is not None
-        if self.child.poll() is None:
-            self.child.send_signal(signal.SIGTERM)
+        self.child.send_signal(number)
+
+    async def ended(self, seconds: float = 60) -> int:
+        """Wait for the hub's own end and return its exit status."""
+        assert self.child is not None
         return await asyncio.to_thread(self.child.wait, seconds)
 
-    def token(self, user: str = "admin", *, admin: bool = True) -> str:
-        """Make an API token through the command line, while the hub is down or up."""
-        command = [sys.executable, "-m", "nbhub", "token", user]
-        if admin:
-            command.append("--admin")
-        done = subprocess.run(command, cwd=self.folder, env=self.env, capture_output=True, text=True, check=True)
-        return done.stdout.split()[-1]
+    async def stop(self, seconds: float = 60) -> int:
+        """End the hub in order and return its exit status."""
+        if self.alive:
+            self.send(signal.SIGTERM)
+        return await self.ended(seconds)
+
+    async def token(self, user: str = "admin", *, admin: bool = True) -> str:
+        """Make an API token as `nbhub token` does, while the hub is down or up."""
+        options = [f"--data-dir={self.data_dir}", *([f"--db={self.db_url}"] if self.db_url else [])]
+        hub = config.build(Hub, config.load(options, folder=self.folder).config)
+        return await accounts.new_token(hub, user, admin=admin)
 
     def client(self, token: str, **options: Any) -> httpx.AsyncClient:
         """Return an API client that comes in through the proxy."""
@@ -104,12 +184,25 @@ class HubProcess:
 
 
 @contextlib.asynccontextmanager
-async def running_hub(folder: Path, config: str = "", **options: Any) -> AsyncIterator[HubProcess]:
+async def running_hub(folder: Path, settings: str = "", **options: Any) -> AsyncIterator[HubProcess]:
     """A hub that is stopped in order at the end, whatever happened to it in between."""
-    hub = HubProcess(folder, config, **options)
+    hub = HubProcess(folder, settings, **options)
     try:
         await hub.start()
         yield hub
     finally:
         if hub.child is not None:
             await hub.stop()
+
+
+async def until(condition: Callable[[], Any | Awaitable[Any]], what: str, seconds: float = 30) -> Any:
+    """Wait until a condition (a function, plain or async) holds, and return its value; fails naming `what`."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while True:
+        value = condition()
+        if asyncio.iscoroutine(value):
+            value = await value
+        if value:
+            return value
+        assert asyncio.get_running_loop().time() < deadline, f"not within {seconds} s: {what}"
+        await asyncio.sleep(LOOK_EVERY)

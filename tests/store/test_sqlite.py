@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from nbhub.errors import ConfigError, DatabaseUnavailable
-from nbhub.store import Store, sqlite, users
+from nbhub.store import Store, servers, sqlite, users
 
 HOLD = """
 import asyncio, sys
@@ -219,3 +219,20 @@ async def test_a_reader_may_not_write(path: Path) -> None:
         with pytest.raises(DatabaseUnavailable, match="only be read"):
             await users.create(tx, "alice", now=1)  # type: ignore[arg-type]
     await store.close()
+
+
+async def test_leases_of_a_killed_hub_hold_up_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "nbhub.sqlite"
+    killed = await Store.open(str(path), lambda: 1000.0)
+    async with killed.write() as tx:
+        user = await users.create(tx, "alice", now=1)
+        server = await servers.create(tx, user, "", now=1)
+        await servers.ask_start(tx, server.id, now=1000)
+        (held,) = await servers.claim(tx, holder="killed", now=1000, lease=15, limit=1)
+    await killed.close()
+    restarted = await Store.open(str(path), lambda: 1001.0)
+    async with restarted.write() as tx:
+        (taken,) = await servers.claim(tx, holder="restarted", now=1001, lease=15, limit=1)
+        assert taken.lease_token > held.lease_token
+        assert await servers.claim(tx, holder="restarted", now=1001, lease=15, limit=1) == []
+    await restarted.close()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from nbhub.errors import ConfigError, DatabaseUnavailable
-from nbhub.store import schema, sqlite
+from nbhub.store import leases, schema, sqlite
 from nbhub.store.transaction import Reading, Writing
 from nbhub.store.wakeup import Wakeup
 
@@ -104,7 +104,12 @@ async def _open_sqlite(path: str, clock: Callable[[], float], wakeup: Wakeup) ->
         path = str(lock.database)
     try:
         writer = await asyncio.to_thread(_connect_and_migrate, path)
-        return sqlite.SqliteDatabase(path, writer, clock, wakeup, lock)
+        database = sqlite.SqliteDatabase(path, writer, clock, wakeup, lock)
+        if lock is not None:
+            # An earlier hub that held leases is dead, or it would hold the lock; its servers need not wait for them.
+            async with database.write() as tx:
+                await leases.end_all(tx, clock())
+        return database
     except BaseException as error:
         if lock is not None:
             lock.release()

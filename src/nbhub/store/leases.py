@@ -100,6 +100,7 @@ _NEXT_DUE = Statement(
         select(func.min(_s.lease_expires)).where(_s.lease_expires.is_not(None)).scalar_subquery(),
     )
 )
+_END_ALL = Statement(update(servers).where(_s.lease_expires > _now).values(lease_expires=_now))
 _DELETE = Statement(delete_from(servers).where(_ours).returning(_s.id, _s.user_id))
 
 
@@ -148,6 +149,11 @@ async def release(tx: Writing, server_id: int, token: int, *, due: float | None,
     if row[0] is not None and row[0] < tx.clock() + NEAR_SECONDS:
         tx.ring("servers")
     return True
+
+
+async def end_all(tx: Writing, now: float) -> None:
+    """Let every lease run out: for a hub that knows that no other works on this database any more."""
+    await tx.execute(_END_ALL, now=now)
 
 
 async def next_due(tx: Reading, now: float) -> float | None:
