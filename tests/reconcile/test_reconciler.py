@@ -79,6 +79,12 @@ class House:
 
 
 @pytest.fixture
+def clock() -> Callable[[], float]:
+    """Leases run out in real time here."""
+    return time.time
+
+
+@pytest.fixture
 async def house(store: Store) -> AsyncIterator[House]:
     backend = FakeBackend()
     yield House(store, backend)

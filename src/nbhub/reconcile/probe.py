@@ -14,13 +14,15 @@ class Prober:
         self._session: aiohttp.ClientSession | None = None
         self.waiting = 0  # servers being probed right now
 
-    async def answers(self, url: str, prefix: str) -> bool:
-        """Say whether the server at `url` (http://host:port) answers below its `prefix`.
+    async def answers(self, url: str, prefix: str, seconds: float) -> bool:
+        """Say whether the server at `url` (http://host:port) answers below its `prefix` within `seconds`.
 
         Any status below 500 counts: an unknown visitor is usually refused (403), and refusing is answering.
         """
         try:
-            async with self._open_session().get(f"{url}{prefix}api", allow_redirects=False) as response:
+            timeout = aiohttp.ClientTimeout(total=seconds)
+            address = f"{url}{prefix}api"
+            async with self._open_session().get(address, allow_redirects=False, timeout=timeout) as response:
                 return response.status < 500
         except (TimeoutError, aiohttp.ClientError, OSError):
             return False
@@ -40,6 +42,5 @@ class Prober:
             # Connections are not kept: the next request would be long after, and a server that is being replaced
             # must not answer through an old one.
             connector = aiohttp.TCPConnector(limit=0, force_close=True)
-            timeout = aiohttp.ClientTimeout(total=ATTEMPT_SECONDS)
-            self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False)
+            self._session = aiohttp.ClientSession(connector=connector, auto_decompress=False)
         return self._session

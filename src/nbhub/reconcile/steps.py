@@ -18,7 +18,7 @@ from nbhub.core import launch, names, secrets
 from nbhub.core.lifecycle import ABSENT, Limits, Observation, Probe, Settle, Start, Step, Stop, late
 from nbhub.core.model import OAuthClient, Phase, ProgressEvent, Server
 from nbhub.errors import BackendUnavailable, NbhubError, SpawnError
-from nbhub.reconcile.probe import Prober
+from nbhub.reconcile.probe import ATTEMPT_SECONDS, Prober
 from nbhub.spawners.base import Checkpoint, Handle, Spawner
 from nbhub.store import Store, grants, servers, users
 
@@ -232,7 +232,7 @@ class Steps:
         attempts = round((self.clock() - (server.deadline or 0) + self.spawner.http_timeout) * 10)
         self.prober.waiting += 1
         try:
-            while not await self.prober.answers(server.url or "", prefix):
+            while not await self.prober.answers(server.url or "", prefix, self._patience(server)):
                 attempts += 1
                 if loop.time() > until:
                     return None
@@ -241,6 +241,11 @@ class Steps:
             self.prober.waiting -= 1
         await self._settle_running(held)
         return None
+
+    def _patience(self, server: Server) -> float:
+        """Seconds that one readiness request may take: never far beyond the server's deadline."""
+        left = (server.deadline or 0) - self.clock()
+        return min(max(left, 0.1), ATTEMPT_SECONDS)
 
     async def _settle_running(self, held: Held) -> None:
         now, server = self.clock(), held.server
