@@ -72,6 +72,8 @@ class Activity:
         except DatabaseUnavailable as error:
             log.warning("activity is kept for later, the database does not answer: %s", error.message)
             self._take_back(*noted)
+        else:
+            self._store.wakeup.ring("activity")  # heard in this process only
 
     def _take_back(self, *noted: dict[int, float]) -> None:
         for table, old in zip((self._users, self._servers, self._tokens), noted, strict=True):

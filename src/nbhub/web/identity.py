@@ -6,7 +6,7 @@ What many requests need may be remembered here, as long as every change of grant
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -107,6 +107,7 @@ class Identities:
         self._activity = activity
         self._known: dict[str, Known] = {}
         self._of_owner: dict[str, set[str]] = {}
+        self._roles: dict[int, tuple[str, ...]] = {}
         self._changes = 0  # grows with every change heard, so that an answer from before it is not remembered
         desk.store.wakeup.add(_Forgetter(desk.store.wakeup, self), _Forgetter.topics)
 
@@ -133,6 +134,26 @@ class Identities:
         """Return whose token this is; None for an unknown or expired one."""
         return await self._find("token", secrets.hash_token(token))
 
+    async def roles_of(self, user_ids: Sequence[int], tx: Reading | None = None) -> dict[int, tuple[str, ...]]:
+        """Return the names of the roles that each user has directly; `tx` is where to look, if one is open."""
+        if isinstance(tx, Writing):
+            return await _role_names(tx, user_ids)  # it may just have changed them
+        found = {user_id: known for user_id in user_ids if (known := self._roles.get(user_id)) is not None}
+        missing = [user_id for user_id in user_ids if user_id not in found]
+        if not missing:
+            return found
+        changes = self._changes
+        if tx is not None:
+            read = await _role_names(tx, missing)
+        else:
+            async with self._desk.store.read() as reading:
+                read = await _role_names(reading, missing)
+        if self._desk.store.hears_changes and changes == self._changes:
+            if len(self._roles) + len(read) > REMEMBERED:
+                self._roles.clear()
+            self._roles |= read
+        return found | read
+
     def forget(self, topic: str) -> None:
         """A change was heard: forget what it may have changed."""
         self._changes += 1
@@ -141,7 +162,10 @@ class Identities:
         if ":" not in owner:
             self._known.clear()
             self._of_owner.clear()
+            self._roles.clear()
             return
+        if owner.startswith("user:"):
+            self._roles.pop(int(owner[5:]), None)
         for key in self._of_owner.pop(owner, ()):
             self._known.pop(key, None)
 
@@ -199,6 +223,12 @@ class Identities:
             self._activity.note_user(asking.user.id, now)
         if asking.token is not None:
             self._activity.note_token(asking.token.id, now)
+
+
+async def _role_names(tx: Reading, user_ids: Sequence[int]) -> dict[int, tuple[str, ...]]:
+    return {
+        user_id: tuple(role.name for role in roles) for user_id, roles in (await users.roles_of(tx, user_ids)).items()
+    }
 
 
 class _Forgetter(Bell):

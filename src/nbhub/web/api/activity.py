@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from nbhub.errors import BadRequest
-from nbhub.store import Reading, servers
+from nbhub.errors import BadRequest, NotFound
 from nbhub.web.api import bodies
 from nbhub.web.api.endpoints import Call, Endpoints, Reply, empty, on_user
-from nbhub.web.api.users import existing
+from nbhub.web.recent import Seen
 
 endpoints = Endpoints()
 
@@ -22,29 +21,27 @@ async def post_activity(call: Call) -> Reply:
     if body.last_activity is None and not body.servers:
         raise BadRequest("The report is empty: give last_activity, or servers with theirs.")
     latest = call.desk.clock() + FUTURE_SECONDS
-    asking = call.principal.user
-    owner_id = asking.id if asking is not None and asking.name == call.user_name else None
     at = None if body.last_activity is None else parse(body.last_activity, latest)
-    if owner_id is None or body.servers:
-        async with call.desk.store.read() as tx:
-            if owner_id is None:
-                owner_id = (await existing(tx, call.user_name)).id
-            await _note_servers(call, tx, body, latest)
+    seen = await call.recent.of(call.user_name)
+    if seen is None:
+        raise NotFound(f"There is no user {call.user_name}.")
+    for server_id, server_at in _of_servers(seen, body, latest):
+        call.activity.note_server(server_id, server_at)
     if at is not None:
-        call.activity.note_user(owner_id, at)
+        call.activity.note_user(seen.user.id, at)
     return empty()
 
 
-async def _note_servers(call: Call, tx: Reading, body: bodies.ActivityReport, latest: float) -> None:
+def _of_servers(seen: Seen, body: bodies.ActivityReport, latest: float) -> list[tuple[int, float]]:
+    """Return ids and times of the servers that are reported on; raises BadRequest for one that is not there."""
+    ids = {server.name: server.id for server in seen.servers}
     noted: list[tuple[int, float]] = []
     for name, report in (body.servers or {}).items():
-        record = await servers.get(tx, call.user_name, name)
-        if record is None:
-            raise BadRequest(f"There is no server {call.user_name}/{name[:64]}.")
+        if name not in ids:
+            raise BadRequest(f"There is no server {seen.user.name}/{name[:64]}.")
         if report.last_activity is not None:
-            noted.append((record.id, parse(report.last_activity, latest)))
-    for server_id, at in noted:
-        call.activity.note_server(server_id, at)
+            noted.append((ids[name], parse(report.last_activity, latest)))
+    return noted
 
 
 def parse(text: str, latest: float) -> float:

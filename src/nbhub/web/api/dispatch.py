@@ -12,7 +12,9 @@ from nbhub.store import users
 from nbhub.web import client, identity
 from nbhub.web.activity import Activity
 from nbhub.web.api.endpoints import Access, Call, Endpoint, Endpoints, Reply, empty
+from nbhub.web.api.render import Readers
 from nbhub.web.desk import Desk
+from nbhub.web.recent import Recent
 
 NO_CREDENTIALS = "Missing or invalid credentials."
 
@@ -25,6 +27,8 @@ class Api:
         self._identities = identities
         self._activity = activity
         self._endpoints = endpoints
+        self._readers = Readers(desk.settings, activity)
+        self._recent = Recent(desk.store)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, rest: str) -> None:
         """Answer one request; `rest` is the path below the API, still percent-encoded."""
@@ -36,7 +40,17 @@ class Api:
         scope["nbhub.page"] = endpoint.page
         request = Request(scope, receive)
         caller = await self._admit(request, endpoint, params)
-        answer = await endpoint.handler(Call(request, self._desk, self._identities, self._activity, params, caller))
+        call = Call(
+            request=request,
+            desk=self._desk,
+            identities=self._identities,
+            activity=self._activity,
+            readers=self._readers,
+            recent=self._recent,
+            params=params,
+            caller=caller,
+        )
+        answer = await endpoint.handler(call)
         await respond(answer, scope, receive, send)
 
     async def _admit(self, request: Request, endpoint: Endpoint, params: dict[str, str]) -> Principal | None:

@@ -18,8 +18,10 @@ from starlette.responses import Response
 from nbhub.core.principal import Principal
 from nbhub.errors import BadRequest, MethodNotAllowed, NotFound
 from nbhub.web.activity import Activity
+from nbhub.web.api.render import Reader, Readers
 from nbhub.web.desk import Desk, WebSettings
 from nbhub.web.identity import Identities
+from nbhub.web.recent import Recent
 
 T = TypeVar("T")
 
@@ -112,6 +114,8 @@ class Call:
     desk: Desk
     identities: Identities
     activity: Activity
+    readers: Readers
+    recent: Recent
     params: Mapping[str, str]
     caller: Principal | None = None
 
@@ -121,6 +125,11 @@ class Call:
         if self.caller is None:
             raise AssertionError("an open endpoint asked who calls")
         return self.caller
+
+    @property
+    def reader(self) -> Reader:
+        """What the caller may read of users."""
+        return self.readers.of(self.principal)
 
     @property
     def user_name(self) -> str:
@@ -134,7 +143,7 @@ class Call:
 
     def query(self, name: str) -> str | None:
         """Return a query parameter."""
-        return self.request.query_params.get(name)
+        return self.request.query_params.get(name) if self.request.scope["query_string"] else None
 
     def flag(self, name: str) -> bool:
         """Say whether a query parameter is given with any value but 0 or false."""

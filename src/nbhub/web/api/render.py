@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
+import msgspec
+
 from nbhub.core import names
-from nbhub.core.model import Group, Phase, Role, Server, Token, User
+from nbhub.core.model import Group, Phase, Server, Token, User
 from nbhub.core.principal import Principal
 from nbhub.web.activity import Activity
 from nbhub.web.desk import WebSettings
@@ -24,6 +27,7 @@ USER_SCOPES = (
 )
 
 
+@lru_cache(maxsize=20_000)
 def timestamp(at: float | None) -> str | None:
     """Return seconds since the epoch as ISO 8601 in UTC; microseconds only where there are any."""
     if at is None:
@@ -44,8 +48,7 @@ def server(
     record: Server, base_url: str, *, last_activity: float | None, public_origin: str, state: bool
 ) -> dict[str, Any]:
     """Return one server; `state` says whether the caller may see what the spawner remembers."""
-    url = names.server_prefix(base_url, record.user_name, record.name)
-    progress = progress_url(base_url, record.user_name, record.name)
+    url, progress = _urls(base_url, record.user_name, record.name)
     active = record.active
     model: dict[str, Any] = {
         "name": record.name,
@@ -65,6 +68,11 @@ def server(
     if state:
         model["state"] = record.state
     return model
+
+
+@lru_cache(maxsize=20_000)
+def _urls(base_url: str, user: str, name: str) -> tuple[str, str]:
+    return names.server_prefix(base_url, user, name), progress_url(base_url, user, name)
 
 
 def progress_url(base_url: str, user: str, name: str) -> str:
@@ -96,23 +104,29 @@ class Reader:
     """What one caller may read of users and their servers, asked once and used for many."""
 
     def __init__(self, principal: Principal, settings: WebSettings, activity: Activity) -> None:
-        self._principal = principal
+        self._holds = principal.holds
         self._base_url = settings.base_url
         self._origin = settings.public_origin
         self._activity = activity
-        self._everywhere = frozenset(scope for scope in (*USER_SCOPES, _STATE) if principal.holds(scope))
-        prefixes = {scope.partition("!")[0] for scope in principal.scopes if "!" in scope}
-        self._somewhere = tuple(s for s in USER_SCOPES if s not in self._everywhere and s in prefixes)
+        self._everywhere = frozenset(scope for scope in USER_SCOPES if principal.holds(scope))
+        names_held = {scope.partition("!")[0] for scope in principal.scopes}
+        self._somewhere = tuple(s for s in USER_SCOPES if s not in self._everywhere and s in names_held)
+        self._state_everywhere = principal.holds(_STATE)
+        self._state_somewhere = _STATE in names_held
         readable = {*self._everywhere, *self._somewhere}
         self.wants_servers = not readable.isdisjoint(("read:users", "read:servers"))
         self.wants_roles = not readable.isdisjoint(("read:users", "read:roles:users"))
+        self.wants_groups = not readable.isdisjoint(("read:users", "read:users:groups"))
+        self.depends_on_groups = principal.limited_to_groups(*USER_SCOPES, _STATE)
+        self.scopes = msgspec.Raw(msgspec.json.encode(sorted(principal.scopes)))
+        self._known: dict[tuple[str, tuple[str, ...]], frozenset[str]] = {}
 
     def user(
         self,
         record: User,
         *,
         groups: tuple[str, ...] = (),
-        roles: Sequence[Role] = (),
+        roles: Sequence[str] = (),
         servers: Sequence[Server] = (),
         include_stopped: bool = False,
         auth_state: Any = None,
@@ -126,7 +140,7 @@ class Reader:
         if full or "read:users:name" in held:
             model["user_info"] = record.user_info
         if full or "read:roles:users" in held:
-            model["roles"] = [role.name for role in roles]
+            model["roles"] = list(roles)
         if full or "read:users:groups" in held:
             model["groups"] = list(groups)
         if full:
@@ -141,9 +155,9 @@ class Reader:
 
     def server(self, record: Server, groups: tuple[str, ...] = ()) -> dict[str, Any]:
         """Return one server that the caller may read."""
-        holds = self._principal.holds
-        state = _STATE in self._everywhere or holds(
-            _STATE, user=record.user_name, server=record.name, target_groups=groups
+        state = self._state_everywhere or (
+            self._state_somewhere
+            and self._holds(_STATE, user=record.user_name, server=record.name, target_groups=groups)
         )
         return server(
             record,
@@ -156,14 +170,19 @@ class Reader:
     def _held(self, name: str, groups: tuple[str, ...]) -> frozenset[str]:
         if not self._somewhere:
             return self._everywhere
-        holds = self._principal.holds
-        more = {scope for scope in self._somewhere if holds(scope, user=name, target_groups=groups)}
-        return self._everywhere | more
+        key = (name, groups)
+        held = self._known.get(key)
+        if held is None:
+            more = {scope for scope in self._somewhere if self._holds(scope, user=name, target_groups=groups)}
+            held = self._everywhere | more
+            if len(self._known) < 500:
+                self._known[key] = held
+        return held
 
     def _default_server(self, servers: Sequence[Server]) -> dict[str, Any]:
         for record in servers:
             if not record.name:
-                url = names.server_prefix(self._base_url, record.user_name, "") if record.is_ready else None
+                url = _urls(self._base_url, record.user_name, "")[0] if record.is_ready else None
                 return {"server": url, "pending": pending(record)}
         return {"server": None, "pending": None}
 
@@ -183,10 +202,28 @@ class Reader:
             record.name: self.server(record, groups)
             for record in servers
             if (include_stopped or record.active)
-            and (all_of_them or self._principal.holds("read:servers", user=name, server=record.name))
+            and (all_of_them or self._holds("read:servers", user=name, server=record.name))
         }
         if shown or all_of_them:
             model["servers"] = shown
+
+
+class Readers:
+    """Readers by what their callers may do, so that the next request of the same kind finds one."""
+
+    def __init__(self, settings: WebSettings, activity: Activity) -> None:
+        self._settings = settings
+        self._activity = activity
+        self._known: dict[frozenset[str], Reader] = {}
+
+    def of(self, principal: Principal) -> Reader:
+        """Return the reader of that caller."""
+        reader = self._known.get(principal.scopes)
+        if reader is None:
+            if len(self._known) >= 5_000:
+                self._known.clear()
+            reader = self._known[principal.scopes] = Reader(principal, self._settings, self._activity)
+        return reader
 
 
 def group(record: Group, users: Sequence[str], roles: Sequence[str]) -> dict[str, Any]:

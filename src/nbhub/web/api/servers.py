@@ -262,7 +262,7 @@ async def existing(tx: Reading, user_name: str, name: str) -> Server:
 
 
 def _model(call: Call, record: Server) -> dict[str, Any]:
-    return render.Reader(call.principal, call.desk.settings, call.activity).server(record)
+    return call.reader.server(record)
 
 
 def _full(record: Server) -> str:

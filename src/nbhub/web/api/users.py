@@ -15,7 +15,6 @@ from nbhub.errors import BadRequest, Conflict, Forbidden, NotFound
 from nbhub.store import Reading, servers, users
 from nbhub.web.api import bodies, paging
 from nbhub.web.api.endpoints import Call, Endpoints, Reply, empty, json, listing, on_hub, on_user
-from nbhub.web.api.render import Reader
 from nbhub.web.desk import Desk
 
 endpoints = Endpoints()
@@ -72,10 +71,26 @@ async def create_users(call: Call) -> Reply:
 @endpoints(READ, "GET", "users/{user}")
 async def get_user(call: Call) -> Reply:
     """Show one user."""
-    async with call.desk.store.read() as tx:
-        record = await existing(tx, call.user_name)
-        items = await models(tx, call, [record], include_stopped=call.flag("include_stopped_servers"))
-    return json(items[0])
+    seen = await call.recent.of(call.user_name)
+    if seen is None:
+        raise NotFound(f"There is no user {call.user_name}.")
+    reader, ids = call.reader, [seen.user.id]
+    groups: dict[int, tuple[str, ...]] = {}
+    if reader.wants_groups or reader.depends_on_groups:
+        if call.principal.user is not None and call.principal.user.id == seen.user.id:
+            groups = {seen.user.id: call.principal.groups}
+        else:
+            async with call.desk.store.read() as tx:
+                groups = await users.groups_of(tx, ids)
+    roles = await call.identities.roles_of(ids) if reader.wants_roles else {}
+    model = reader.user(
+        seen.user,
+        groups=groups.get(seen.user.id, ()),
+        roles=roles.get(seen.user.id, ()),
+        servers=seen.servers,
+        include_stopped=call.flag("include_stopped_servers"),
+    )
+    return json(model)
 
 
 @endpoints(on_user("admin:users"), "POST", "users/{user}")
@@ -155,12 +170,12 @@ async def models(
     tx: Reading, call: Call, records: Sequence[User], *, include_stopped: bool = False
 ) -> list[dict[str, Any]]:
     """Return users as the caller may see them."""
-    reader = Reader(call.principal, call.desk.settings, call.activity)
+    reader = call.reader
     ids = [record.id for record in records]
     if not ids:
         return []
-    groups = await users.groups_of(tx, ids)
-    roles = await users.roles_of(tx, ids) if reader.wants_roles else {}
+    groups = await users.groups_of(tx, ids) if reader.wants_groups or reader.depends_on_groups else {}
+    roles = await call.identities.roles_of(ids, tx) if reader.wants_roles else {}
     owned = await servers.of_users(tx, ids, include_stopped=include_stopped) if reader.wants_servers else {}
     return [
         reader.user(

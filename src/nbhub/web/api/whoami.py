@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from nbhub.core.model import User
 from nbhub.core.principal import Principal
 from nbhub.errors import NotFound
-from nbhub.store import servers, users
 from nbhub.web.api.endpoints import KNOWN, KNOWN_TOKEN, OPEN, Call, Endpoints, Reply, json
 from nbhub.web.api.render import Reader
 
@@ -18,10 +16,10 @@ endpoints = Endpoints()
 async def get_self(call: Call) -> Reply:
     """Show the caller, and what the caller may do."""
     asking = call.principal
-    model = await _model(call, asking)
+    model = await _of_user(call, call.reader, asking)
     model["token_id"] = None if asking.token is None else f"a{asking.token.id}"
     model["session_id"] = None if asking.token is None else asking.session_id
-    model["scopes"] = sorted(asking.scopes)
+    model["scopes"] = call.reader.scopes
     return json(model)
 
 
@@ -34,9 +32,7 @@ async def get_owner(call: Call) -> Reply:
     if found.user is None:
         return json(_service(found))
     model = {"kind": "user", "name": found.name, "admin": found.user.admin, "groups": list(found.groups)}
-    reader = Reader(call.principal, call.desk.settings, call.activity)
-    async with call.desk.store.read() as tx:
-        return json(await _of_user(tx, reader, found.user, found.groups) | model)
+    return json(await _of_user(call, call.reader, found) | model)
 
 
 @endpoints(OPEN, "POST", "authorizations/token")
@@ -45,22 +41,15 @@ async def make_token(call: Call) -> Reply:
     raise NotFound("Tokens are made at /users/NAME/tokens.")
 
 
-async def _model(call: Call, asking: Principal) -> dict[str, Any]:
-    if asking.user is None:
-        return _service(asking)
-    reader = Reader(asking, call.desk.settings, call.activity)
-    async with call.desk.store.read() as tx:
-        return await _of_user(tx, reader, asking.user, asking.groups)
-
-
-async def _of_user(tx: Any, reader: Reader, record: User, groups: tuple[str, ...]) -> dict[str, Any]:
-    ids = [record.id]
-    return reader.user(
-        record,
-        groups=groups,
-        roles=(await users.roles_of(tx, ids)).get(record.id, ()) if reader.wants_roles else (),
-        servers=(await servers.of_users(tx, ids)).get(record.id, ()) if reader.wants_servers else (),
-    )
+async def _of_user(call: Call, reader: Reader, whose: Principal) -> dict[str, Any]:
+    """Return the user whose credential it is, as the reader's owner may see it."""
+    if whose.user is None:
+        return _service(whose)
+    seen = await call.recent.of(whose.name)
+    if seen is None:
+        raise NotFound("The user is gone.")
+    roles = await call.identities.roles_of([seen.user.id]) if reader.wants_roles else {}
+    return reader.user(seen.user, groups=whose.groups, roles=roles.get(seen.user.id, ()), servers=seen.servers)
 
 
 def _service(asking: Principal) -> dict[str, Any]:
