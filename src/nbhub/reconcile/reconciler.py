@@ -68,7 +68,6 @@ class Reconciler:
             watcher.cancel()
             await self._hand_over()
             await asyncio.gather(keeper, watcher, return_exceptions=True)
-            await self.steps.prober.close()
 
     async def pass_once(self) -> int:
         """Claim what is due, bring each as far as it goes now, and return how many servers that were."""
