@@ -123,3 +123,12 @@ def _tables(path: Path) -> set[str]:
     names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     connection.close()
     return names
+
+
+async def test_a_migration_that_the_server_refuses_is_told_in_words(
+    postgresql_server: PostgresqlServer, postgresql_url: str
+) -> None:
+    name = postgresql_url.partition("@/")[2].partition("?")[0]
+    postgresql_server.query(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    with pytest.raises(ConfigError, match=r"cannot be used\. The database server takes no writes now"):
+        await Store.open(postgresql_url)

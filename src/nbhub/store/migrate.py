@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import StaticPool
 
@@ -22,7 +25,7 @@ ADVISORY_LOCK = 0x6E62687562  # "nbhub": one hub at a time
 def upgrade_sqlite(connection: sqlite3.Connection, place: str) -> None:
     """Run what is missing, in one transaction."""
     engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
-    with engine.connect() as wrapped:
+    with _drivers_own_errors(), engine.connect() as wrapped:
         wrapped.exec_driver_sql("BEGIN IMMEDIATE")
         _upgrade(wrapped, place)
         wrapped.commit()
@@ -35,9 +38,10 @@ async def upgrade_postgresql(connection: Any, place: str) -> None:
         return connection
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=ours, poolclass=StaticPool)
-    async with engine.connect() as wrapped, wrapped.begin():
-        await wrapped.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
-        await wrapped.run_sync(_upgrade, place)
+    with _drivers_own_errors():
+        async with engine.connect() as wrapped, wrapped.begin():
+            await wrapped.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
+            await wrapped.run_sync(_upgrade, place)
 
 
 def configuration() -> Config:
@@ -45,6 +49,18 @@ def configuration() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     return config
+
+
+@contextlib.contextmanager
+def _drivers_own_errors() -> Iterator[None]:
+    """Raise what the driver raised, which the callers have words for, instead of its wrapping."""
+    try:
+        yield
+    except DBAPIError as error:
+        if error.orig is None:
+            raise
+        # The asynchronous drivers are wrapped twice.
+        raise error.orig.__cause__ or error.orig from error
 
 
 def _upgrade(connection: Connection, place: str) -> None:
