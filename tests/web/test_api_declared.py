@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from nbhub.core import scopes
+from nbhub.web import login, pages
 from nbhub.web.api.endpoints import Endpoint
 from nbhub.web.api.table import endpoints
 from nbhub.web.next_url import safe
@@ -73,6 +75,20 @@ async def test_below_a_base_url(hub_with: Callable[..., Any]) -> None:
         assert (await hub.client().get("/pre/x")).headers["location"] == "/pre/hub/x"
         assert (await hub.client().get("/")).headers["location"] == "/pre/hub/"
         assert (await hub.client().get("/hub/api/user")).status_code == 302
+
+
+async def test_no_page_changes_anything_without_xsrf(hub: Any) -> None:
+    browser = await hub.browser("root")
+    await hub.user("alice")
+    asked = 0
+    for route in [*pages.routes(hub.desk), *login.routes(hub.desk)]:
+        if "POST" not in (route.methods or ()) or route.path == "/security/csp-report":
+            continue
+        path = re.sub(r"{server[^}]*}", "x", re.sub(r"{user[^}]*}", "alice", route.path))
+        answer = await browser.post(f"/hub{re.sub(r'{[^}]*}', 'x', path)}", data={"username": "alice"})
+        assert answer.status_code == 403, route.path
+        asked += 1
+    assert asked > 5
 
 
 # -- servers that are not running ----------------------------------------------------------------------------------

@@ -91,7 +91,8 @@ class FrontDesk:
             if answer.begun:
                 log.error("an answer broke off: %s", scope["nbhub.handler"], exc_info=error)
                 raise
-            response = await errors.answer(Request(scope, receive), error, api=not scope["nbhub.page"])
+            # The body may have been read already; asking for more of it would wait for ever.
+            response = await errors.answer(Request(scope, _nothing), error, api=not scope["nbhub.page"])
             await response(scope, receive, answer)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -197,6 +198,10 @@ def bounded(scope: Scope, receive: Receive, limit: int) -> Receive:
         return message
 
     return receive_some
+
+
+async def _nothing() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}
 
 
 def _rest_of(scope: Scope, prefix: str) -> str:
