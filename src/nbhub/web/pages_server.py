@@ -115,6 +115,7 @@ async def _not_started(request: Request, asking: Principal, owner: User, name: s
         asking=asking,
         owner=owner.name,
         server=name,
+        heading="was not started",
         message=error.message,
         log_tail="",
         retry=client.uri(request.scope) if request.method == "GET" else _spawn_url(request, owner.name, name),
@@ -198,10 +199,16 @@ async def _failure_page(request: Request, asking: Principal, record: Server) -> 
         asking=asking,
         owner=record.user_name,
         server=record.name,
+        heading="has ended" if _was_ready(record) else "could not be started",
         message=record.message or "The server ended.",
         log_tail=record.log_tail,
         retry=_spawn_url(request, record.user_name, record.name),
     )
+
+
+def _was_ready(record: Server) -> bool:
+    """Say whether the last start of the server went well."""
+    return record.ready is not None and record.ready >= (record.started or 0.0)
 
 
 # -- stopping --------------------------------------------------------------------------------------------------------

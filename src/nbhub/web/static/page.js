@@ -28,7 +28,7 @@
       }
       if (typeof event.progress === "number") bar.value = event.progress;
       now.textContent = event.message;
-      told.push(event.message);
+      if (told.at(-1) !== event.message) told.push(event.message);
       list.replaceChildren(...told.map((text) => {
         const item = document.createElement("li");
         item.textContent = text;
