@@ -73,7 +73,7 @@ class Client:
         self._wire: Wire | None = None
         self._answer: asyncio.Future[tuple[int, bytes]] | None = None
 
-    async def ask(self, method: str, path: str, body: Any = None, *, seconds: float = 60.0) -> tuple[int, bytes]:
+    async def ask(self, method: str, path: str, body: Any = None, *, seconds: float = 120.0) -> tuple[int, bytes]:
         """Return status and body; raises OSError when the connection fails, TimeoutError."""
         async with asyncio.timeout(seconds):
             if self._wire is None or self._wire.transport.is_closing():

@@ -25,6 +25,11 @@ def free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
+def clean_environment() -> dict[str, str]:
+    """Return our environment without what would make Python unusual, such as never keeping compiled files."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+
+
 class Process:
     """A program on one core, in a session of its own, with its output in a file; ended by its id."""
 
@@ -40,7 +45,7 @@ class Process:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=cwd,
-                env={**os.environ, **(environment or {})},
+                env={**clean_environment(), **(environment or {})},
                 start_new_session=True,
             )
         self.pid = self._popen.pid

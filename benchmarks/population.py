@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.load import Client
-from benchmarks.systems import System
+
+if TYPE_CHECKING:
+    from benchmarks.systems import System
 
 
 def user_names(count: int, *, first: int = 0) -> list[str]:
@@ -47,7 +49,7 @@ async def is_ready(client: Client, name: str) -> bool:
     return bool(model["servers"].get("", {}).get("ready"))
 
 
-async def wait_ready(client: Client, name: str, *, every: float = 0.25, seconds: float = 60.0) -> None:
+async def wait_ready(client: Client, name: str, *, every: float = 0.25, seconds: float = 240.0) -> None:
     """Ask `1 / every` times a second until the server is ready."""
     deadline = time.monotonic() + seconds
     while not await is_ready(client, name):
@@ -62,7 +64,7 @@ async def for_each(
     work: Callable[[Client, str], Awaitable[None]],
     *,
     at_once: int,
-    seconds: float = 600.0,
+    seconds: float = 900.0,
 ) -> int:
     """Do `work` for every name, `at_once` at a time, on a connection each; return how many were done in time."""
     queue = list(reversed(names))

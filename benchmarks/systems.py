@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import secrets
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks import environments, machine
+from benchmarks import environments, machine, population
 from benchmarks.load import Client
 
 HERE = Path(__file__).resolve().parent
@@ -96,6 +95,10 @@ class System:
         self.start()
         await self.ready()
 
+    async def add_routes(self, names: Sequence[str]) -> None:
+        """Give every user of `names` a route in the proxy; by default by starting their servers."""
+        await population.for_each(self, names, population.start_server, at_once=25)
+
     def pids(self) -> tuple[list[int], list[int]]:
         """Return the processes of the hub and those of the proxy; notebook servers are neither."""
         everything = machine.tree(self.process.pid)
@@ -130,6 +133,18 @@ class JupyterHub(System):
         proxy = environments.PROXY / "node_modules" / ".bin" / "configurable-http-proxy"
         return {**super().given(), "proxy": str(proxy)}
 
+    def environment(self) -> dict[str, str]:
+        return {**super().environment(), "CONFIGPROXY_AUTH_TOKEN": self.token}
+
+    async def add_routes(self, names: Sequence[str]) -> None:
+        """Tell the proxy alone: starting thousands of servers would take JupyterHub minutes and changes nothing."""
+        client = Client(self.api, self.token)
+        for number, name in enumerate(names):
+            target = f"http://127.80.{number >> 8}.{number & 255}:{self.upstream}"
+            route = {"target": target, "user": name, "server_name": ""}
+            await client.json("POST", f"/api/routes/user/{name}", route)
+        client.close()
+
 
 class Nbhub(System):
     """nbhub with Envoy, from this source tree and the interpreter that runs the benchmarks."""
@@ -145,7 +160,7 @@ class Nbhub(System):
             [sys.executable, "-m", "nbhub", "token", "bench", "--admin", *self.command()[3:]],
             check=True,
             cwd=self.folder,
-            env={**os.environ, **self.environment()},
+            env={**machine.clean_environment(), **self.environment()},
             stdout=subprocess.PIPE,
             text=True,
         )

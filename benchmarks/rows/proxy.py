@@ -26,10 +26,10 @@ async def measure(kind: type[System], scale: float) -> Values:
     with fresh(kind) as system:
         await system.up()
         await population.make_users(system, names)
-        await population.for_each(system, names[:first], population.start_server, at_once=50)
+        await population.for_each(system, names[:first], population.start_server, at_once=25)
         await _settle(system, names[:first])
         await _adding(system, names[first : first + ADDED], values)
-        await population.for_each(system, names[first + ADDED :], population.start_server, at_once=50)
+        await system.add_routes(names[first + ADDED :])
         await _settle(system, names)
         await _small_gets(system, names, values)
     return values

@@ -26,7 +26,7 @@ async def measure(kind: type[System], scale: float) -> Values:
     with fresh(kind) as system:
         await system.up()
         await population.make_users(system, names)
-        await population.for_each(system, running, population.start_server, at_once=50)
+        await population.for_each(system, running, population.start_server, at_once=25)
         tokens = [(name, await population.make_token(system, name)) for name in running[:CONNECTIONS]]
         for what, requests in questions(system, tokens).items():
             await _measure(system, what, requests, values)

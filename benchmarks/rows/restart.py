@@ -22,9 +22,9 @@ async def measure(kind: type[System], scale: float) -> Values:
     with fresh(kind) as system:
         await system.up()
         await population.make_users(system, names)
-        await population.for_each(system, names[:half], population.start_server, at_once=50)
+        await population.for_each(system, names[:half], population.start_server, at_once=25)
         before = await _settled(system)
-        await population.for_each(system, names[half:], population.start_server, at_once=50)
+        await population.for_each(system, names[half:], population.start_server, at_once=25)
         values["kB per server"] = (await _settled(system) - before) / (len(names) - half) * 1000
         values["restart s"] = await _restart(system, len(names))
     return values
