@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 from traitlets.config import Config
 
-from nbhub.authenticators.base import Identity, PasswordAuthenticator
+from nbhub.authenticators.base import Authenticator, Identity, PasswordAuthenticator
 from nbhub.core import secrets
 from nbhub.core.launch import HubAddress
 from nbhub.core.model import OAuthClient, Server, User
@@ -145,15 +145,19 @@ class AnyPassword(PasswordAuthenticator):
 
 
 @contextlib.asynccontextmanager
-async def running_hub(folder: Path, **settings: Any) -> AsyncIterator[TestHub]:
+async def running_hub(
+    folder: Path, *, authenticator: Authenticator | None = None, **settings: Any
+) -> AsyncIterator[TestHub]:
     """Run a hub with an empty database."""
+    source = authenticator or AnyPassword(allow_all=True)
     store = await Store.open(f"sqlite:///{folder}/hub.sqlite")
     spawner = FakeSpawner(config=Config())
     keys = secrets.Keys.from_secret(SECRET)
+    source.attach(store, time.time)
     desk = Desk(
         store=store,
         spawner=spawner,
-        authenticator=AnyPassword(allow_all=True),
+        authenticator=source,
         settings=WebSettings(**settings),
         keys=keys,
         clock=time.time,
