@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -23,9 +25,47 @@ def test_the_program_knows_its_last_revision() -> None:
     assert ScriptDirectory.from_config(migrate.configuration()).get_current_head() == schema.HEAD
 
 
-def test_migrations_make_the_tables_that_the_program_uses_on_sqlite(sqlite_template: Path) -> None:
-    with create_engine(f"sqlite:///{sqlite_template}").connect() as connection:
+@pytest.fixture
+def migrated(tmp_path: Path) -> Path:
+    """An SQLite file that went through all migrations, as one of an older program does."""
+    path = tmp_path / "migrated.sqlite"
+    connection = sqlite3.connect(path)
+    migrate.upgrade_sqlite(connection, str(path))
+    connection.close()
+    return path
+
+
+def test_migrations_make_the_tables_that_the_program_uses_on_sqlite(migrated: Path) -> None:
+    with create_engine(f"sqlite:///{migrated}").connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_a_new_sqlite_file_is_what_the_migrations_lead_to(migrated: Path, sqlite_template: Path) -> None:
+    assert _definitions(sqlite_template) == _definitions(migrated)
+    for query in (
+        "SELECT name FROM roles ORDER BY name",
+        "SELECT name, scopes FROM roles ORDER BY name",
+        "SELECT identifier, description, secret_hash, redirect_uri, allowed_scopes FROM oauth_clients",
+        "SELECT version_num FROM alembic_version",
+    ):
+        assert _rows(sqlite_template, query) == _rows(migrated, query)
+
+
+def _definitions(path: Path) -> dict[tuple[str, str], list[str]]:
+    """What each table and index is made of; the order in which constraints are written means nothing."""
+    rows = _rows(path, "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name != 'alembic_version'")
+    return {
+        (kind, name): sorted(filter(None, re.split(r"\s*[,()]\s*", re.sub(r"\s+", " ", sql.lower()))))
+        for kind, name, sql in rows
+    }
+
+
+def _rows(path: Path, query: str) -> list[tuple[Any, ...]]:
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute(query).fetchall()
+    finally:
+        connection.close()
 
 
 async def test_migrations_make_the_tables_that_the_program_uses_on_postgresql(
@@ -113,9 +153,11 @@ async def test_a_migration_that_fails_leaves_nothing(tmp_path: Path, monkeypatch
     configuration.set_main_option("script_location", str(folder))
     monkeypatch.setattr(migrate, "configuration", lambda: configuration)
     path = tmp_path / "nbhub.sqlite"
+    with sqlite3.connect(path) as earlier:  # one that was begun by an older program
+        earlier.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
     with pytest.raises(RuntimeError, match="broken"):
         await Store.open(str(path))
-    assert _tables(path) == set()
+    assert _tables(path) == {"alembic_version"}
 
 
 def _tables(path: Path) -> set[str]:

@@ -7,6 +7,7 @@ import sqlite3
 from typing import Any
 
 from nbhub.errors import ConfigError
+from nbhub.store import fresh
 
 # The last revision in `migrations/versions`. A database that is there already is opened without loading Alembic,
 # which takes longer than all the rest of opening.
@@ -24,7 +25,9 @@ def migrate_sqlite(connection: sqlite3.Connection, place: str) -> None:
     """Bring the tables up to date, all or nothing; raise ConfigError if `place` is newer or somebody else's."""
     names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     row = connection.execute("SELECT version_num FROM alembic_version").fetchone() if "alembic_version" in names else ()
-    if needs_migration(row[0] if row else None, names, place):
+    if not names:
+        fresh.create_sqlite(connection, HEAD)
+    elif needs_migration(row[0] if row else None, names, place):
         _alembic().upgrade_sqlite(connection, place)
 
 
