@@ -146,11 +146,11 @@ class AnyPassword(PasswordAuthenticator):
 
 @contextlib.asynccontextmanager
 async def running_hub(
-    folder: Path, *, authenticator: Authenticator | None = None, **settings: Any
+    folder: Path, *, database: str = "", authenticator: Authenticator | None = None, **settings: Any
 ) -> AsyncIterator[TestHub]:
-    """Run a hub with an empty database."""
+    """Run a hub on the SQLite file in `folder`, made if it is not there, or on another database."""
     source = authenticator or AnyPassword(allow_all=True)
-    store = await Store.open(f"sqlite:///{folder}/hub.sqlite")
+    store = await Store.open(database or f"sqlite:///{folder}/hub.sqlite")
     spawner = FakeSpawner(config=Config())
     keys = secrets.Keys.from_secret(SECRET)
     source.attach(store, time.time)

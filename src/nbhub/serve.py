@@ -11,6 +11,7 @@ from typing import Any
 import uvicorn
 
 from nbhub.errors import ConfigError
+from nbhub.web.joining import JoiningProtocol
 
 BACKLOG = 2048
 
@@ -48,7 +49,7 @@ class WebServer(uvicorn.Server):
         config = uvicorn.Config(
             application,
             loop="none",
-            http="httptools",
+            http=JoiningProtocol,
             ws="none",
             lifespan="off",
             interface="asgi3",

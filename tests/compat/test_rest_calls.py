@@ -20,9 +20,9 @@ SERVER_KEYS = {
 
 
 @pytest.fixture
-async def hub(tmp_path: Path) -> AsyncIterator[TestHub]:
-    """A hub with named servers that does not wait for starts, as on Kubernetes."""
-    async with running_hub(tmp_path, allow_named_servers=True, slow_spawn_timeout=0) as running:
+async def hub(tmp_path: Path, database_url: str) -> AsyncIterator[TestHub]:
+    """A hub with named servers that does not wait for starts, as on Kubernetes; once on each database."""
+    async with running_hub(tmp_path, database=database_url, allow_named_servers=True, slow_spawn_timeout=0) as running:
         yield running
 
 
