@@ -1,4 +1,4 @@
-"""A hub that cannot start says in one message what is wrong and what to do, exits with 2, and leaves nothing half-done."""
+"""A hub that cannot start says in one message what is wrong and what to do, exits with 2, leaves nothing half-done."""
 
 from __future__ import annotations
 
