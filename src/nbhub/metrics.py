@@ -94,6 +94,14 @@ class Metrics:
             meter = self._requests[key] = self.requests.labels(method, handler, str(code))
         meter.observe(seconds)
 
+    def start_ended(self, ready: bool, seconds: float) -> None:
+        """Count one start that led to a server that answers, or to a failure."""
+        self.spawns.labels("success" if ready else "failure", "" if ready else "failed").observe(seconds)
+
+    def stop_ended(self, seconds: float) -> None:
+        """Count one object that was taken away."""
+        self.stops.labels("success").observe(seconds)
+
     def text(self) -> bytes:
         """Return everything in Prometheus' text format."""
         return generate_latest(self.registry)

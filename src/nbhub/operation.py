@@ -116,6 +116,8 @@ class Operation:
             holder=self.holder,
             pace=hub.pace(self.spawner),
         )
+        self.reconciler.steps.on_start = self.metrics.start_ended
+        self.reconciler.steps.on_stop = self.metrics.stop_ended
         self.desk = Desk(
             store=self.store,
             spawner=self.spawner,
