@@ -62,15 +62,6 @@ class Metrics:
         self.startup = Gauge(
             f"{prefix}_hub_startup_duration_seconds", "Time until the hub served its first request.", registry=registry
         )
-        self.routes_checked = Histogram(
-            f"{prefix}_check_routes_duration_seconds", "Time that replacing the proxy's routes took.", registry=registry
-        )
-        self.loop_delay = Histogram(
-            f"{prefix}_event_loop_interval_seconds",
-            "How late the event loop was.",
-            buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0),
-            registry=registry,
-        )
         self.csp_reports = Counter(
             f"{prefix}_csp_reports", "Violations of the content security policy that browsers told.", registry=registry
         )
@@ -101,6 +92,10 @@ class Metrics:
     def stop_ended(self, seconds: float) -> None:
         """Count one object that was taken away."""
         self.stops.labels("success").observe(seconds)
+
+    def polled(self, seconds: float) -> None:
+        """Count one look at the backend."""
+        self.polls.labels("success").observe(seconds)
 
     def text(self) -> bytes:
         """Return everything in Prometheus' text format."""

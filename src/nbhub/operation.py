@@ -117,6 +117,7 @@ class Operation:
             pace=hub.pace(self.spawner),
         )
         self.reconciler.steps.on_start = self.metrics.start_ended
+        self.reconciler.on_poll = self.metrics.polled
         self.reconciler.steps.on_stop = self.metrics.stop_ended
         self.desk = Desk(
             store=self.store,

@@ -47,7 +47,7 @@ class Reconciler:
         self.steps = Steps(store, spawner, hub, keys, clock, self.pace)
         self._held: dict[int, Held] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._stopping = False
+        self.on_poll: Callable[[float], None] = lambda seconds: None
 
     @property
     def busy(self) -> int:
@@ -127,7 +127,10 @@ class Reconciler:
     async def _poll(self, batch: Sequence[Held]) -> Sequence[Observation]:
         """Look at those that were ever started; the backend has never heard of the others."""
         started = [held for held in batch if held.server.start_generation]
+        begun = self.clock()
         seen = await self.spawner.poll([held.handle for held in started]) if started else ()
+        if started:
+            self.on_poll(self.clock() - begun)
         known = {held.server.id: observation for held, observation in zip(started, seen, strict=True)}
         return [known.get(held.server.id, ABSENT) for held in batch]
 
