@@ -40,6 +40,8 @@ ERRORS = {
     504: ("The server takes too long", "It may be busy. Wait a moment and try once more."),
 }
 
+UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+
 
 async def page(
     request: Request, template: str, status: int = 200, *, asking: Principal | None = None, **context: Any
@@ -99,11 +101,9 @@ def ago(at: float | None, now: float) -> str:
 
 def span(seconds: float) -> str:
     """Say how long something takes, in its largest unit."""
-    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
-        if seconds >= size * 0.75:
-            count = max(1, round(seconds / size))
-            return f"{count} {unit}{'' if count == 1 else 's'}"
-    return f"{max(1, round(seconds))} seconds"
+    size, unit = next((pair for pair in UNITS if seconds >= pair[0] * 0.75), UNITS[-1])
+    count = max(1, round(seconds / size))
+    return f"{count} {unit}{'' if count == 1 else 's'}"
 
 
 def moment(at: float) -> str:
