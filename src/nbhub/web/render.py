@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,11 @@ ERRORS = {
     504: ("The server takes too long", "It may be busy. Wait a moment and try once more."),
 }
 
+SAME_FOR_ALL = ("login.html",)  # what strangers see depends on nothing but the settings and what the page is given
+REMEMBERED = 64
+_HOLE = secrets.token_hex(16)
+_pages: dict[tuple[str, str], tuple[Desk, str]] = {}
+
 UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
 
@@ -62,7 +68,16 @@ def _answer(
     request: Request, template: str, status: int, asking: Principal | None, context: dict[str, Any]
 ) -> Response:
     desk: Desk = request.scope["nbhub.desk"]
-    text = _environment.get_template(template).render(
+    token = xsrf.token(request)
+    if asking is None and template in SAME_FOR_ALL:
+        text = _remembered(desk, template, context).replace(_HOLE, token)
+    else:
+        text = _text(desk, template, asking, token, context)
+    return HTMLResponse(text, status)
+
+
+def _text(desk: Desk, template: str, asking: Principal | None, token: str, context: dict[str, Any]) -> str:
+    return _environment.get_template(template).render(
         context,
         asking=asking,
         user=asking.user if asking is not None else None,
@@ -71,9 +86,22 @@ def _answer(
         settings=desk.settings,
         source=desk.authenticator,
         now=desk.clock(),
-        xsrf=xsrf.token(request),
+        xsrf=token,
     )
-    return HTMLResponse(text, status)
+
+
+def _remembered(desk: Desk, template: str, context: dict[str, Any]) -> str:
+    """Return a page that is the same for every stranger, with a hole where the token goes."""
+    key = (template, repr(sorted(context.items())))
+    known = _pages.get(key)
+    if known is not None and known[0] is desk:
+        return known[1]
+    text = _text(desk, template, None, _HOLE, context)
+    if len(_pages) >= REMEMBERED:
+        _pages.clear()
+    if len(key[1]) < 2000:
+        _pages[key] = (desk, text)
+    return text
 
 
 async def _who(request: Request) -> Principal | None:
