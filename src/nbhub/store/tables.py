@@ -273,3 +273,13 @@ login_failures = Table(
     Column("last", Double, nullable=False, index=True),
     sqlite_with_rowid=False,
 )
+
+identities = Table(
+    "identities",
+    metadata,
+    _refers("user_id", "users.id", primary_key=True, autoincrement=False),
+    Column("origin", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("auth_state", Text),
+    Column("confirmed", Double, nullable=False),
+)
