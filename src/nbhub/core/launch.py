@@ -26,6 +26,10 @@ class HubAddress:
     public_url: str = ""  # full public URL of base_url, ending in "/"; empty when unknown
     cookie_options: Mapping[str, Any] = field(default_factory=dict)
 
+    def reached_at(self, connect_url: str) -> HubAddress:
+        """Return the address for servers that reach the hub elsewhere, such as at http://hub:8081."""
+        return replace(self, api_url=f"{connect_url.rstrip('/')}{self.base_url}hub/api")
+
     @property
     def public_host(self) -> str:
         """Origin of the public URL, without a path; empty when unknown."""
@@ -69,6 +73,7 @@ class Launch:
     state: Mapping[str, Any]  # as last recorded: what an earlier start left behind
     api_token: str = field(repr=False)
     template: LaunchTemplate = field(default_factory=LaunchTemplate)
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of the driver, where this start has its own
 
     def with_environment(self, extra: Mapping[str, str]) -> Launch:
         """Return the launch with variables added or replaced."""
@@ -81,7 +86,13 @@ class Launch:
 
 
 def build(
-    server: Server, user: User, groups: tuple[str, ...], hub: HubAddress, template: LaunchTemplate, api_token: str
+    server: Server,
+    user: User,
+    groups: tuple[str, ...],
+    hub: HubAddress,
+    template: LaunchTemplate,
+    api_token: str,
+    settings: Mapping[str, Any] | None = None,
 ) -> Launch:
     """Build the launch of the server's current generation; the same inputs give the identical launch."""
     prefix = names.server_prefix(hub.base_url, user.name, server.name)
@@ -105,6 +116,7 @@ def build(
         state=server.state,
         api_token=api_token,
         template=template,
+        settings=settings or {},
     )
 
 

@@ -7,19 +7,21 @@ thrown away by raising `LeaseLost`.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from nbhub.core import launch, names, secrets
+from nbhub.core import launch, names, scopes, secrets
 from nbhub.core.lifecycle import ABSENT, Limits, Observation, Probe, Settle, Start, Step, Stop, late
-from nbhub.core.model import OAuthClient, Phase, ProgressEvent, Server
-from nbhub.errors import BackendUnavailable, NbhubError, SpawnError
+from nbhub.core.model import OAuthClient, Phase, ProgressEvent, Server, User
+from nbhub.errors import BackendUnavailable, BadRequest, NbhubError, SpawnError
 from nbhub.reconcile.probe import ATTEMPT_SECONDS, Prober
 from nbhub.spawners.base import Checkpoint, Handle, Spawner
+from nbhub.spawners.one_server import AuthState, Prepared, Subject, is_special, prepare
 from nbhub.store import Store, grants, servers, users
 
 log = logging.getLogger("nbhub.servers")
@@ -96,6 +98,7 @@ class Steps:
         self.prober = Prober()
         self.on_start: Callable[[bool, float], None] = lambda ready, seconds: None
         self.on_stop: Callable[[float], None] = lambda seconds: None
+        self.auth_state: Callable[[User], Awaitable[Mapping[str, Any] | None]] | None = None  # None: nothing is kept
 
     async def perform(self, held: Held, step: Step) -> float | None:
         """Perform a step other than Wait; return seconds to wait before the next look, None for at once."""
@@ -133,38 +136,69 @@ class Steps:
     async def _begin(self, held: Held) -> launch.Launch:
         """Record STARTING and what the server needs to call home, before anything of it runs."""
         server, now = held.server, self.clock()
-        async with self.store.read() as tx:
-            user = await users.by_id(tx, server.user_id)
-            groups = (await users.groups_of(tx, [server.user_id])).get(server.user_id, ())
-        if user is None:
-            raise LeaseLost
         token = secrets.server_token(self.keys.tokens, server.id, server.generation)
-        build = launch.build(server, user, groups, self.hub, self.spawner.template(), token)
-        again = server.phase is Phase.STARTING and server.start_generation == server.generation
-        status: dict[str, Any] = {"phase": Phase.STARTING, "start_generation": server.generation, "launched": False}
-        if not again:
-            status |= {
-                "started": now,
-                "deadline": now + self.spawner.start_timeout,
-                "ready": None,
-                "url": None,
-                "message": "",
-                "log_tail": "",
-                "events": (ProgressEvent(now, 0, "Server requested"),),
-            }
+        subject = await self._subject(held, token)
+        status = self._starting(server, now)
+        if is_special(self.spawner):
+            # The configuration's functions may take long, and whoever waits should see that it has begun.
+            async with self.store.write() as tx:
+                await self._record(tx, held, **status)
+            status = {"launched": False}
+        prepared = await self._prepared(held, subject)
+        hub = self.hub.reached_at(prepared.hub_connect_url) if prepared.hub_connect_url else self.hub
+        build = launch.build(server, subject.user, subject.groups, hub, prepared.template, token, prepared.settings)
         async with self.store.write() as tx:
             await self._record(tx, held, **status)
             await grants.issue_server_grants(
                 tx,
                 held.server,
                 token_hash=secrets.hash_token(token),
-                scopes=(SERVER_MAY, f"access:servers!server={held.full_name}"),
+                scopes=(SERVER_MAY, f"access:servers!server={held.full_name}", *prepared.token_scopes),
                 note=f"Server at {build.prefix}",
                 client=self._oauth_client(held.server, build, token),
                 now=now,
             )
         log.info("server=%s starting generation=%d", held.full_name, server.generation)
         return build
+
+    def _starting(self, server: Server, now: float) -> dict[str, Any]:
+        """Return what is recorded when a start begins; one that is repeated keeps its story and deadline."""
+        status: dict[str, Any] = {"phase": Phase.STARTING, "start_generation": server.generation, "launched": False}
+        if server.phase is Phase.STARTING and server.start_generation == server.generation:
+            return status
+        return status | {
+            "started": now,
+            "deadline": now + self.spawner.start_timeout,
+            "ready": None,
+            "url": None,
+            "message": "",
+            "log_tail": "",
+            "events": (ProgressEvent(now, 0, "Server requested"),),
+        }
+
+    async def _prepared(self, held: Held, subject: Subject) -> Prepared:
+        if not is_special(self.spawner):
+            return await prepare(self.spawner, subject)
+        async with asyncio.timeout(max((held.server.deadline or 0) - self.clock(), 0.001)):
+            prepared = await prepare(self.spawner, subject)
+        try:
+            scopes.validate((*prepared.token_scopes, *prepared.template.oauth_allowed_scopes))
+        except BadRequest as error:
+            raise SpawnError(f"The configuration gives servers a scope that there is not: {error.message}") from error
+        return prepared
+
+    async def _subject(self, held: Held, token: str) -> Subject:
+        server = held.server
+        async with self.store.read() as tx:
+            user = await users.by_id(tx, server.user_id)
+            groups = (await users.groups_of(tx, [server.user_id])).get(server.user_id, ())
+        if user is None:
+            raise LeaseLost
+        prefix = names.server_prefix(self.hub.base_url, user.name, server.name)
+        return Subject(user, groups, server.name, server.options or {}, prefix, token, self._auth_state(user))
+
+    def _auth_state(self, user: User) -> AuthState | None:
+        return None if self.auth_state is None else functools.partial(self.auth_state, user)
 
     def _oauth_client(self, server: Server, build: launch.Launch, token: str) -> OAuthClient:
         access = f"access:servers!server={server.user_name}/{server.name}"
@@ -294,6 +328,7 @@ class Steps:
         if step.phase is Phase.STOPPED and server.removing and not held.wanted:
             await self._remove(held)
             return
+        await self._tell_stopped(held)
         answered = held.attempted if step.phase is Phase.FAILED else held.claimed_generation
         observed = max(server.observed_generation, answered if step.answered else 0)
         async with self.store.write() as tx:
@@ -316,7 +351,18 @@ class Steps:
         if step.phase is Phase.FAILED and server.phase is Phase.STARTING:
             self.on_start(False, now - (server.started or now))
 
+    async def _tell_stopped(self, held: Held) -> None:
+        """Call the configuration's functions for a server that was there; one that fails changes nothing."""
+        if held.server.phase in (Phase.STOPPED, Phase.FAILED):
+            return
+        try:
+            async with asyncio.timeout(self.spawner.stop_timeout):
+                await self.spawner.stopped(await self._subject(held, ""))
+        except (SpawnError, TimeoutError) as error:
+            log.warning("server=%s a function of the configuration failed after the stop: %s", held.full_name, error)
+
     async def _remove(self, held: Held) -> None:
+        await self._tell_stopped(held)
         await self.spawner.forget(held.handle)
         async with self.store.write() as tx:
             await grants.revoke_server_grants(tx, held.server.id)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
-from traitlets import Bool, Dict, Float, Int, List, Unicode
+from traitlets import Any as AnyValue
+from traitlets import Bool, Callable, Dict, Enum, Float, Int, List, Unicode, Union
 from traitlets.config import LoggingConfigurable
 
 from nbhub.core.launch import Launch, LaunchTemplate
 from nbhub.core.lifecycle import Observation
 from nbhub.core.model import User
+from nbhub.spawners.one_server import ForOneServer, Subject, guarded, one_server, read_form, template_of
+from nbhub.traits import Command, MemorySize
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +45,35 @@ class Checkpoint:
     deadline: float | None = None
 
 
-class Spawner(LoggingConfigurable):
+class Spawner(ForOneServer, LoggingConfigurable):
     """A driver for one backend: one instance per process, without any state of its own about servers."""
 
-    cmd = List(Unicode(), ["jupyterhub-singleuser"], help="Command that starts a server.").tag(config=True)
+    # Settings that a hook can change for one start: those of the launch, and those that the driver looks up in it.
+    IN_TEMPLATE: ClassVar[frozenset[str]] = frozenset(
+        {
+            *("cmd", "args", "environment", "default_url", "notebook_dir", "debug", "disable_user_config"),
+            *("mem_limit", "mem_guarantee", "cpu_limit", "cpu_guarantee"),
+            *("server_token_scopes", "oauth_client_allowed_scopes", "hub_connect_url"),
+        }
+    )
+    PER_START: ClassVar[frozenset[str]] = frozenset()
+
+    cmd = Command(["jupyterhub-singleuser"], help="Command that starts a server: a list, or one word.").tag(config=True)
     args = List(Unicode(), help="Arguments after the command; {username} and {base_url} are filled in.").tag(
         config=True
     )
     environment = Dict(
-        key_trait=Unicode(), value_trait=Unicode(), help="Environment variables for servers; they override all others."
+        key_trait=Unicode(),
+        help="Environment variables for servers; they override all others. A value may be a function of the spawner.",
     ).tag(config=True)
+    mem_limit = MemorySize(
+        None, allow_none=True, help='Memory that a server may use, such as "2G"; local processes are only told of it.'
+    ).tag(config=True)
+    mem_guarantee = MemorySize(None, allow_none=True, help="Memory that a server is sure to get.").tag(config=True)
+    cpu_limit = Float(
+        None, allow_none=True, help="Cores that a server may use; local processes are only told of it."
+    ).tag(config=True)
+    cpu_guarantee = Float(None, allow_none=True, help="Cores that a server is sure to get.").tag(config=True)
     default_url = Unicode(help="Page that a server opens first, below its own address, such as /lab.").tag(config=True)
     notebook_dir = Unicode(help="Root folder that servers show; ~ and {username} are filled in.").tag(config=True)
     debug = Bool(False, help="Servers log in detail.").tag(config=True)
@@ -62,19 +84,76 @@ class Spawner(LoggingConfigurable):
     http_timeout = Float(30, help="Seconds that a launched server may take until it answers.").tag(config=True)
     stop_timeout = Float(70, help="Seconds that a stop may take before it is tried again.").tag(config=True)
     poll_interval = Float(30, help="Seconds between looks at a running server.").tag(config=True)
-    options_form = Unicode(help="HTML fields shown before a start; none starts at once.").tag(config=True)
+    hub_connect_url = Unicode(
+        None, allow_none=True, help="Where servers reach the hub, when that is not the hub's own hub_connect_url."
+    ).tag(config=True)
+    server_token_scopes = Union(
+        [List(Unicode()), Callable()],
+        default_value=[],
+        help="Further scopes of the token that a server is started with, as far as its owner has them; a list, or a "
+        "function of the spawner.",
+    ).tag(config=True)
+    oauth_client_allowed_scopes = Union(
+        [List(Unicode()), Callable()],
+        default_value=[],
+        help="Further scopes that a server may ask of its visitors; a list, or a function of the spawner.",
+    ).tag(config=True)
+    consecutive_failure_limit = Int(
+        0, min=0, help="The hub ends after so many failed starts in a row, for a supervisor to restart it; 0: never."
+    ).tag(config=True)
+
+    # choices before a start
+    options_form = Union(
+        [Unicode(), Callable()],
+        default_value="",
+        help="HTML fields shown before a start, or a function of the spawner that returns them; none starts at once.",
+    ).tag(config=True)
+    options_from_form = Union(
+        [Enum(("passthrough", "simple")), Callable()],
+        default_value="passthrough",
+        help="How submitted fields become options: passthrough (lists of texts), simple (the first text of each), or a "
+        "function of the form, or of the form and the spawner.",
+    ).tag(config=True)
+    apply_user_options = Union(
+        [Dict(), Callable()],
+        default_value=None,
+        allow_none=True,
+        help="What options change: {option: setting}, or a function of the spawner and the options.",
+    ).tag(config=True)
+
+    # functions of one start; each may be async, and gets the spawner as it is for this one server
+    pre_spawn_hook = Callable(
+        None, allow_none=True, help="Called with the spawner before each start; what it assigns holds for this start."
+    ).tag(config=True)
+    post_stop_hook = Callable(None, allow_none=True, help="Called with the spawner after each stop.").tag(config=True)
+    auth_state_hook = Callable(
+        None, allow_none=True, help="Called before pre_spawn_hook with the spawner and what the authenticator keeps."
+    ).tag(config=True)
+    group_overrides = Union(
+        [Dict(), Callable()],
+        default_value={},
+        help="Settings for members of groups: {key: {'groups': [...], 'spawner_override': {setting: value}}}, applied "
+        "in the order of the keys; or a function of the spawner that returns that.",
+    ).tag(config=True)
+
+    before_start = AnyValue(None, help="Called with the user and the spawner before all hooks.")
+    after_stop = AnyValue(None, help="Called with the user and the spawner after post_stop_hook.")
 
     def template(self) -> LaunchTemplate:
         """Return what the configuration says about every server."""
-        return LaunchTemplate(
-            command=tuple(self.cmd),
-            arguments=tuple(self.args),
-            environment=dict(self.environment),
-            default_url=self.default_url,
-            notebook_dir=self.notebook_dir,
-            debug=self.debug,
-            disable_user_config=self.disable_user_config,
-        )
+        return template_of(self, self.environment, self.args)
+
+    def setting(self, launch: Launch, name: str) -> Any:
+        """Return a setting of the driver, as hooks left it for this start."""
+        return launch.settings.get(name, getattr(self, name))
+
+    async def stopped(self, subject: Subject) -> None:
+        """Tell the configuration's functions that a server has stopped; raises SpawnError if one fails."""
+        if self.post_stop_hook is None and self.after_stop is None:
+            return
+        one = one_server(self, subject)
+        await guarded(subject, "post_stop_hook", self.post_stop_hook, one)
+        await guarded(subject, "post_spawn_stop", self.after_stop, one.user, one)
 
     async def check(self) -> None:
         """Raise ConfigError if servers cannot be started here at all; called once before the hub serves."""
@@ -110,13 +189,16 @@ class Spawner(LoggingConfigurable):
         """Yield ids of servers whose objects changed; only a hint, so a backend without one yields nothing."""
         return _nothing()
 
-    async def form(self, user: User) -> str:
-        """Return the HTML fields of the options page for this user; empty when there is nothing to choose."""
-        return self.options_form
+    async def form(self, subject: Subject) -> str:
+        """Return the HTML fields of the options page; empty when there is nothing to choose. Raises SpawnError."""
+        if isinstance(self.options_form, str) and type(self).get_options_form is ForOneServer.get_options_form:
+            return self.options_form
+        one = one_server(self, subject)
+        return str(await guarded(subject, "options_form", one.get_options_form) or "")
 
-    async def options_from_form(self, fields: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    async def read_form(self, subject: Subject, fields: Mapping[str, Sequence[str]]) -> dict[str, Any]:
         """Turn submitted form fields (each a list of values) into options; raises BadRequest."""
-        return {name: list(values) for name, values in fields.items()}
+        return await read_form(self, one_server(self, subject), fields)
 
     async def validate_options(self, user: User, options: Mapping[str, Any]) -> dict[str, Any]:
         """Check options whichever way they came (form, API) and return them normalised; raises BadRequest."""

@@ -32,6 +32,7 @@ from nbhub.spawners.process_claim import Claim, mark_of
 from nbhub.spawners.process_files import Record, ServerFiles
 from nbhub.spawners.process_ready import Awaited, Lookout
 from nbhub.spawners.processes import Identity
+from nbhub.traits import Command
 
 ENV_KEEP = (
     "PATH",
@@ -52,14 +53,16 @@ LEFTOVERS = Patience(interrupt=0.0, term=5.0, kill=2.0)
 class ProcessSpawner(Spawner):
     """What the kinds of local processes have in common; use one of the kinds."""
 
+    PER_START = frozenset({"port", "popen_kwargs", "shell_cmd", "env_keep", "home_dir_template"})
+
     interrupt_timeout = Float(30, help="Seconds a server gets to end after SIGINT, before SIGTERM.").tag(config=True)
     term_timeout = Float(30, help="Seconds a server gets to end after SIGTERM, before SIGKILL.").tag(config=True)
     kill_timeout = Float(5, help="Seconds to wait after SIGKILL before the stop counts as failed.").tag(config=True)
     popen_kwargs = Dict(
         help="Further arguments for subprocess.Popen, such as {'umask': 0o027}; what nbhub sets itself is refused."
     ).tag(config=True)
-    shell_cmd = List(
-        Unicode(),
+    shell_cmd = Command(
+        [],
         help="Run the command through a shell, such as ['bash', '-l', '-c']; it is appended as one text.",
     ).tag(config=True)
     env_keep = List(
@@ -110,7 +113,7 @@ class ProcessSpawner(Spawner):
             return
         with contextlib.ExitStack() as place:
             place.callback(os.close, taken)
-            port = self._reserve()
+            port = self._reserve(self.setting(launch, "port"))
             place.callback(port.close)
             record = Record(
                 generation=launch.generation,
@@ -126,9 +129,9 @@ class ProcessSpawner(Spawner):
                 launch=launch.bound_to(self.ip, port.number),
                 account=account,
                 command=self.command(launch),
-                environment=self._environment(account),
+                environment=self._environment(account, self.setting(launch, "env_keep")),
                 inherited=(taken, port.holder.fileno()),
-                popen_kwargs=dict(self.popen_kwargs),
+                popen_kwargs=dict(self.setting(launch, "popen_kwargs")),
             )
             record = await self._launch(order, claim.files, record, place.pop_all())
         yield Checkpoint(record.as_state(), "Waiting for the process to listen", progress=50, url=record.url)
@@ -177,17 +180,17 @@ class ProcessSpawner(Spawner):
 
     def command(self, launch: Launch) -> list[str]:
         """Return the words of the command line."""
-        return process_launch.words(launch, self.shell_cmd)
+        return process_launch.words(launch, self.setting(launch, "shell_cmd"))
 
     # -- starting ------------------------------------------------------------------------------------------------
 
-    def _reserve(self) -> ports.ReservedPort:
-        if self.port:
-            return ports.reserve_exactly(self.ip, self.port)
+    def _reserve(self, port: int) -> ports.ReservedPort:
+        if port:
+            return ports.reserve_exactly(self.ip, port)
         return ports.reserve(self.ip, self.port_first, self.port_last, self.random)
 
-    def _environment(self, account: Account) -> dict[str, str]:
-        kept = {name: os.environ[name] for name in self.env_keep if name in os.environ}
+    def _environment(self, account: Account, env_keep: Sequence[str]) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in env_keep if name in os.environ}
         kept.setdefault("PATH", os.defpath)
         return kept | process_launch.identity_of(account)
 
@@ -335,7 +338,7 @@ class SimpleLocalProcessSpawner(ProcessSpawner):
     def account(self, launch: Launch) -> Account:
         safe = names.object_name(launch.user.name, "")
         fields = {"object_name": safe, "username": _file_name(launch.user.name, safe), "data_dir": self.data_dir}
-        home = Path(expand(self.home_dir_template, fields)).expanduser().absolute()
+        home = Path(expand(self.setting(launch, "home_dir_template"), fields)).expanduser().absolute()
         process_launch.make_home(home)
         return own_account(launch.user.name, home)
 
@@ -350,7 +353,7 @@ class SimpleLocalProcessSpawner(ProcessSpawner):
 
     def command(self, launch: Launch) -> list[str]:
         if os.geteuid() == 0 and any("jupyter" in word for word in launch.command):
-            return process_launch.words(launch, self.shell_cmd, more=("--allow-root",))
+            return process_launch.words(launch, self.setting(launch, "shell_cmd"), more=("--allow-root",))
         return super().command(launch)
 
 

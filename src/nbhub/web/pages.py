@@ -65,7 +65,7 @@ async def home(request: Request) -> Response:
         default=default,
         named=named,
         changing=any(render.state(record) in ("starting", "stopping") for record in (default, *named)),
-        has_options=bool(await desk.spawner.form(asking.user)),
+        has_options=bool(await desk.spawner.form(await pages_server.subject(desk, asking.user, ""))),
         may_start=_may(asking, "start:servers"),
         said=places.said(request),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -11,6 +12,7 @@ from starlette.routing import Route
 from nbhub.core.model import Phase, Server, User
 from nbhub.core.principal import Principal
 from nbhub.errors import BadRequest, NbhubError, NotFound, TooManyRequests
+from nbhub.spawners.one_server import Subject
 from nbhub.store import servers, users
 from nbhub.web import client, forms, identity, next_url, places, render, xsrf
 from nbhub.web.api import servers as asks
@@ -54,7 +56,7 @@ async def show_spawn(request: Request) -> Response:
     if record is not None and record.active:
         return _to_active(request, record)
     given = _options_in_query(request)
-    form = "" if given else await desk.spawner.form(owner)
+    form = "" if given else await desk.spawner.form(await subject(desk, owner, name))
     if form:
         return await _options_page(request, asking, owner, name, form)
     return await _start(request, asking, owner, name, given)
@@ -92,8 +94,9 @@ async def take_restart(request: Request) -> Response:
 async def _start(request: Request, asking: Principal, owner: User, name: str, given: dict[str, list[str]]) -> Response:
     desk = places.desk(request)
     try:
-        options = await desk.spawner.options_from_form(given) if given else servers.KEEP
-        if options is not servers.KEEP:
+        options: Any = servers.KEEP
+        if given:
+            options = await desk.spawner.read_form(await subject(desk, owner, name), given)
             options = await desk.spawner.validate_options(owner, options)
         record = await asks.ask_start(desk, owner, name, options=options)
     except (BadRequest, TooManyRequests) as error:
@@ -105,7 +108,8 @@ async def _start(request: Request, asking: Principal, owner: User, name: str, gi
 
 async def _not_started(request: Request, asking: Principal, owner: User, name: str, error: NbhubError) -> Response:
     """Show the options again with what is wrong, or the reason alone where there are none."""
-    form = await places.desk(request).spawner.form(owner)
+    desk = places.desk(request)
+    form = await desk.spawner.form(await subject(desk, owner, name))
     if form and isinstance(error, BadRequest):
         return await _options_page(request, asking, owner, name, form, error)
     response = await render.page(
@@ -244,6 +248,13 @@ async def _target(request: Request, access: Access) -> tuple[Principal, User, st
     if owner is None:
         raise NotFound(f"There is no user {name}.")
     return asking, owner, server
+
+
+async def subject(desk: Desk, owner: User, name: str) -> Subject:
+    """Return for whom the options of a server are to be chosen."""
+    async with desk.store.read() as tx:
+        groups = (await users.groups_of(tx, [owner.id])).get(owner.id, ())
+    return Subject(owner, groups, name, prefix=places.own_prefix(desk, owner, name))
 
 
 async def _record(desk: Desk, user: str, name: str) -> Server | None:
