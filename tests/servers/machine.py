@@ -15,6 +15,7 @@ class Process:
     """One living process, as the kernel tells it."""
 
     pid: int
+    parent: int
     session: int
     start_time: int
     command: str
@@ -39,7 +40,8 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             descriptor = os.pidfd_open(self.pid)
             try:
-                if _stat(self.pid) == (self.session, self.start_time):
+                stat = _stat(self.pid)
+                if stat is not None and stat[1:] == (self.session, self.start_time):
                     signal.pidfd_send_signal(descriptor, signal.SIGKILL)
                     return True
             finally:
@@ -58,10 +60,15 @@ def processes_of(folder: Path) -> list[Process]:
 
 
 def leaders_of(folder: Path) -> dict[str, list[Process]]:
-    """Return the leading processes of each server that runs from this folder, by object name."""
+    """Return the leading processes of each server that runs from this folder, by object name.
+
+    Kernels lead sessions too and are not counted, unless the server that started them is gone.
+    """
+    all_of_them = {process.pid: process for process in processes_of(folder) if process.server is not None}
     found: dict[str, list[Process]] = {}
-    for process in processes_of(folder):
-        if process.leads and process.server is not None:
+    for process in all_of_them.values():
+        parent = all_of_them.get(process.parent)
+        if process.leads and process.server is not None and (parent is None or parent.server != process.server):
             found.setdefault(process.server, []).append(process)
     return found
 
@@ -82,10 +89,10 @@ def _all() -> Iterator[Process]:
             yield Process(pid, *stat, command, pairs)
 
 
-def _stat(pid: int) -> tuple[int, int] | None:
-    """Return session and start time; None for one that is gone or has ended."""
+def _stat(pid: int) -> tuple[int, int, int] | None:
+    """Return parent, session and start time; None for one that is gone or has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
-    return None if fields[0] in "ZX" else (int(fields[3]), int(fields[19]))
+    return None if fields[0] in "ZX" else (int(fields[1]), int(fields[3]), int(fields[19]))
