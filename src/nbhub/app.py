@@ -21,6 +21,8 @@ AUTHENTICATORS = {
     "native": "nbhub.authenticators.native.NativeAuthenticator",
     "dummy": "nbhub.authenticators.dummy.DummyAuthenticator",
     "tmp": "nbhub.authenticators.tmp.TmpAuthenticator",
+    "shared-password": "nbhub.authenticators.shared.SharedPasswordAuthenticator",
+    "pam": "nbhub.authenticators.pam.PAMAuthenticator",
 }
 SPAWNERS = {
     "simple": "nbhub.spawners.process.SimpleLocalProcessSpawner",

@@ -18,6 +18,7 @@ import uvloop
 
 from nbhub import accounts, config, notebooks, serve
 from nbhub.app import Hub
+from nbhub.authenticators.admission import make_named_users
 from nbhub.authenticators.base import Authenticator
 from nbhub.core.secrets import Keys
 from nbhub.errors import ConfigError, DatabaseUnavailable
@@ -93,6 +94,9 @@ class Operation:
             if isinstance(self.spawner, SimpleLocalProcessSpawner):
                 await asyncio.to_thread(notebooks.provide, self.spawner.cmd, hub.folder, self.say)
             self.authenticator.attach(self.store, self.clock)
+            stack.push_async_callback(self.authenticator.close)
+            await self.authenticator.check()
+            await make_named_users(self.authenticator, self.store, self.clock())
             await self.spawner.check()
             self._wire(hub_port)
             try:

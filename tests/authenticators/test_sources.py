@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from nbhub.authenticators.base import Identity, PasswordAuthenticator
@@ -27,8 +29,9 @@ async def test_dummy_with_one_password_for_all() -> None:
         assert await source.authenticate("ada", wrong, address="") is None
 
 
-async def test_dummy_with_named_users_lets_only_them_in() -> None:
+async def test_dummy_with_named_users_lets_only_them_in(attach: Any) -> None:
     source = DummyAuthenticator(allowed_users={"ada"}, admin_users={"root"})
+    await attach(source)
     assert await source.allows(Identity("ada"))
     assert await source.allows(Identity("root"))
     assert not await source.allows(Identity("eve"))

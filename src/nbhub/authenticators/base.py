@@ -1,30 +1,47 @@
-"""The contract between the login page and a source of identities: capabilities, not stubs."""
+"""The contract between the login page and a source of identities: capabilities, not stubs.
+
+A login goes: the source identifies somebody (`authenticate`, `visit` or `begin` and `finish`), under a name that went
+through `normalize`; `admit` asks the rules who may enter and who is an administrator, then `post_auth_hook`; and
+`admission` keeps what is known.
+"""
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from traitlets import Bool, Set, Unicode
+from traitlets import Any as AnyTrait
+from traitlets import Bool, Dict, Int, Set, Unicode, default, validate
 from traitlets.config import LoggingConfigurable
 
-from nbhub.errors import BadRequest
+from nbhub.authenticators.throttle import Throttle
+from nbhub.errors import BadRequest, ConfigError, Forbidden
+from nbhub.store import users
 
 if TYPE_CHECKING:
     from nbhub.store import Store
 
+LONGEST_PASSWORD = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The result of every login. None for `groups` or `admin` means: leave as it is."""
+    """The result of every login. `name` is in the hub's form; None for `groups` or `admin` means: leave as it is.
+
+    `origin` and `subject` say whose account of which source this is, where a source tells accounts apart by more than
+    their names; another account that leads to the same name is then refused.
+    """
 
     name: str
     groups: tuple[str, ...] | None = None
     admin: bool | None = None
     auth_state: Mapping[str, Any] | None = field(default=None, repr=False)
     temporary: bool = False  # the user is deleted once its servers are gone
+    origin: str = ""
+    subject: str = ""
 
 
 class Authenticator(LoggingConfigurable):
@@ -33,38 +50,157 @@ class Authenticator(LoggingConfigurable):
     label: ClassVar[str] = "account"  # shown on the login page: "Sign in with your {label}"
     keeps_passwords: ClassVar[bool] = False  # people can choose and change theirs here
 
-    admin_users = Set(Unicode(), help="Names that are administrators.").tag(config=True)
-    allowed_users = Set(Unicode(), help="Names that may enter.").tag(config=True)
+    admin_users = Set(
+        Unicode(),
+        help="Names that are administrators, from the start of the hub on; taking a name out takes no rights away. "
+        "They may enter if allowed_users is not empty; otherwise another setting has to let them in.",
+    ).tag(config=True)
+    allowed_users = Set(Unicode(), help="Names that may enter; users of these names are made at start.").tag(
+        config=True
+    )
     allow_all = Bool(False, help="Everybody whom the source identifies may enter.").tag(config=True)
+    allow_existing_users = Bool(
+        help="Everybody who is a user already may enter. On by default where allowed_users names somebody, so that "
+        "users whom an administrator adds may enter, too."
+    ).tag(config=True)
+    any_allow_config = Bool(
+        False, help="Be silent about settings that let nobody in: a class of your own decides."
+    ).tag(config=True)
     blocked_users = Set(Unicode(), help="Names that are refused even if allowed.").tag(config=True)
-    username_pattern = Unicode(help="Regular expression that the whole name has to match.").tag(config=True)
+    username_map = Dict(
+        key_trait=Unicode(),
+        value_trait=Unicode(),
+        help="Other names in the hub for names of the source (in lower case), such as {'a.smith': 'alice'}.",
+    ).tag(config=True)
+    username_pattern = Unicode(help="Regular expression that names have to match from their beginning on.").tag(
+        config=True
+    )
+    manage_groups = Bool(
+        False, help="The source says which groups its users are in; the hub's are changed to that at every login."
+    ).tag(config=True)
+    post_auth_hook = AnyTrait(
+        None,
+        allow_none=True,
+        help="Called as hook(authenticator, handler, model) after a login, possibly async; returns the model (name, "
+        "admin, groups, auth_state), changed or not, or None to refuse. The handler is None where there is none.",
+    ).tag(config=True)
+    enable_auth_state = Bool(
+        False, help="Keep what the source tells about a login (such as tokens), encrypted with the hub's secret."
+    ).tag(config=True)
+    auth_refresh_age = Int(
+        300, help="Seconds after which the source is asked again about somebody who is logged in; 0 never asks."
+    ).tag(config=True)
+    auto_login = Bool(
+        False, help="Where the source has a login page of its own, go there at once instead of showing the hub's."
+    ).tag(config=True)
+
+    @default("allow_existing_users")
+    def _existing_if_some_are_named(self) -> bool:
+        return bool(self.allowed_users)
+
+    @validate("username_pattern")
+    def _is_a_pattern(self, proposal: Any) -> str:
+        try:
+            re.compile(proposal["value"])
+        except re.error as error:
+            words = f"username_pattern {proposal['value']!r} is not a regular expression: {error}."
+            raise ConfigError(words) from error
+        return str(proposal["value"])
 
     def attach(self, store: Store, clock: Callable[[], float]) -> None:
         """Take what is needed to remember something; called once, before anybody logs in."""
+        self._store = store
+        self._clock = clock
+        self._throttle = Throttle(store)
+
+    async def check(self) -> None:
+        """Find out at start what would only fail at the first login; raises ConfigError."""
+
+    async def close(self) -> None:
+        """Let go of connections; called once, at the end."""
+
+    # -- names -------------------------------------------------------------------------------------------------------
 
     def normalize(self, name: str) -> str:
         """Return the hub's form of a name; raises BadRequest for a name that cannot be one."""
         name = name.lower()
+        name = self.username_map.get(name, name)
         check_name(name)
-        if self.username_pattern and not re.fullmatch(self.username_pattern, name):
+        if self.username_pattern and not re.match(self.username_pattern, name):
             raise BadRequest(f"The user name {name[:64]!r} is not of the form that this hub takes.")
         return name
+
+    # -- who may enter -----------------------------------------------------------------------------------------------
 
     async def allows(self, identity: Identity) -> bool:
         """Say whether an identified person may enter: denied unless a setting allows."""
         if identity.name in self.blocked_users:
             return False
-        return self.allow_all or identity.name in self.allowed_users or identity.name in self.admin_users
+        if self.allow_all or identity.name in self.allowed_users:
+            return True
+        if self.allowed_users and identity.name in self.admin_users:
+            return True
+        return self.allow_existing_users and await self._exists(identity.name)
+
+    def is_admin(self, identity: Identity) -> bool | None:
+        """Say whether an identified person is an administrator; None leaves them what they are."""
+        if identity.admin is not None:
+            return identity.admin
+        return True if identity.name in self.admin_users else None
+
+    async def admit(self, identity: Identity, handler: Any = None) -> Identity:
+        """Return the identity with what the rules and the hook say; raises Forbidden for one who may not enter."""
+        if not await self.allows(identity):
+            raise Forbidden(self.refusal(identity))
+        identity = replace(identity, admin=self.is_admin(identity))
+        return await self._hooked(identity, handler)
+
+    def refusal(self, identity: Identity) -> str:
+        """Return what is said to somebody who may not enter."""
+        return f"{identity.name} may not enter this hub. Ask your administrator to be let in."
+
+    async def refresh(self, name: str, auth_state: Mapping[str, Any] | None) -> Identity | bool:
+        """Ask the source again about a user who is logged in: True for no change, False to end their logins.
+
+        Raises Unavailable when the source does not answer; then nothing changes.
+        """
+        return True
+
+    @property
+    def refreshes(self) -> bool:
+        """Asking again is of any use."""
+        return type(self).refresh is not Authenticator.refresh and self.auth_refresh_age > 0
+
+    def origins(self) -> frozenset[str]:
+        """Return the sources of accounts that can log in here."""
+        return frozenset()
+
+    def allows_somebody(self) -> bool:
+        """Some setting lets somebody in."""
+        rules = (name for name in self.trait_names(config=True) if name.startswith("allow"))
+        return bool(self.any_allow_config or any(getattr(self, name) for name in rules))
 
     def warning(self) -> str:
         """Return what the operator should be told at every start, loudly; usually nothing."""
-        if self.allow_all or self.allowed_users or self.admin_users:
+        if self.allows_somebody():
             return ""
         name = type(self).__name__
         return (
             f"Nobody may enter this hub. Name who may: c.{name}.allowed_users = {{'alice'}}, or let everybody in whom "
             f"the source identifies: c.{name}.allow_all = True."
         )
+
+    async def _exists(self, name: str) -> bool:
+        async with self._store.read() as tx:
+            return await users.get(tx, name) is not None
+
+    async def _hooked(self, identity: Identity, handler: Any) -> Identity:
+        if self.post_auth_hook is None:
+            return identity
+        model = await awaited(self.post_auth_hook(self, handler, to_model(identity)))
+        if model is None:
+            raise Forbidden(self.refusal(identity))
+        return from_model(model, identity)
 
 
 class PasswordAuthenticator(Authenticator):
@@ -83,6 +219,15 @@ class PasswordAuthenticator(Authenticator):
         """
         raise NotImplementedError
 
+    async def throttled(self, name: str, address: str, verdict: Callable[[], Awaitable[bool]]) -> bool:
+        """Return what `verdict` says of a password; whoever guesses has to wait (TooManyRequests)."""
+        await self._throttle.begin(name, address, self._clock())
+        if not await verdict():
+            await self._throttle.failed(address, self._clock())
+            return False
+        await self._throttle.succeeded(name, address, self._clock())
+        return True
+
 
 class VisitAuthenticator(Authenticator):
     """A source that needs no input: every visit is somebody."""
@@ -90,6 +235,99 @@ class VisitAuthenticator(Authenticator):
     async def visit(self) -> Identity:
         """Return a fresh identity."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """Where the browser goes to log in, and what it has to bring back unread: `state` as it stands in the URL."""
+
+    url: str
+    state: str
+    memory: Mapping[str, str] = field(repr=False)
+
+
+class RedirectAuthenticator(Authenticator):
+    """A source with a login page of its own, to which the browser is sent and from which it comes back."""
+
+    @property
+    def login_name(self) -> str:
+        """What the button on the login page says after "Log in with"."""
+        return self.label
+
+    async def begin(self, callback_url: str) -> Departure:
+        """Return where to send the browser; it comes back to `callback_url`. Raises Unavailable."""
+        raise NotImplementedError
+
+    async def finish(self, query: Mapping[str, str], memory: Mapping[str, str], callback_url: str) -> Identity:
+        """Return who came back. The state was compared already.
+
+        Raises Forbidden when the source refused or what it says cannot be believed, Unavailable when it is away.
+        """
+        raise NotImplementedError
+
+    async def logout_url(self, auth_state: Mapping[str, Any] | None, back: str) -> str:
+        """Return where a browser goes after it was logged out here, to be logged out there too; "" for nowhere."""
+        return ""
+
+
+class GroupRules(Authenticator):
+    """Rules for sources that know groups."""
+
+    allowed_groups = Set(Unicode(), help="Groups of the source whose members may enter.").tag(config=True)
+    admin_groups = Set(
+        Unicode(),
+        help="Groups of the source whose members are administrators. Where given, every login makes a user an "
+        "administrator or no longer one, except for admin_users.",
+    ).tag(config=True)
+
+    async def allows(self, identity: Identity) -> bool:
+        """See Authenticator."""
+        if identity.name in self.blocked_users:
+            return False
+        return bool(self.allowed_groups & set(identity.groups or ())) or await super().allows(identity)
+
+    def is_admin(self, identity: Identity) -> bool | None:
+        """See Authenticator."""
+        known = super().is_admin(identity)
+        if known is not None or not self.admin_groups:
+            return known
+        return bool(self.admin_groups & set(identity.groups or ()))
+
+
+def to_model(identity: Identity) -> dict[str, Any]:
+    """Return an identity as hooks of existing files take it."""
+    groups = None if identity.groups is None else list(identity.groups)
+    state = None if identity.auth_state is None else dict(identity.auth_state)
+    return {"name": identity.name, "admin": identity.admin, "groups": groups, "auth_state": state}
+
+
+def from_model(model: Any, before: Identity) -> Identity:
+    """Return what a hook made of an identity. Raises ConfigError for what is none."""
+    if not isinstance(model, Mapping) or not isinstance(model.get("name"), str):
+        kind = type(model).__name__
+        raise ConfigError(f"post_auth_hook has to return the model that it was given, or None; it returned a {kind}.")
+    check_name(model["name"])
+    groups = model.get("groups")
+    return replace(
+        before,
+        name=model["name"],
+        admin=model.get("admin"),
+        groups=None if groups is None else tuple(groups),
+        auth_state=model.get("auth_state"),
+    )
+
+
+async def awaited(value: Any) -> Any:
+    """Return the value, after waiting for it if it has to be waited for."""
+    return await value if inspect.isawaitable(value) else value
+
+
+def check_password(password: str) -> None:
+    """Raise BadRequest for what no source has to be asked about."""
+    if not password:
+        raise BadRequest("Enter your password.")
+    if len(password) > LONGEST_PASSWORD or "\0" in password:
+        raise BadRequest(f"A password has at most {LONGEST_PASSWORD} characters, none of them a NUL.")
 
 
 def check_name(name: str) -> None:

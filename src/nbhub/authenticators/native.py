@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from traitlets import Enum
+from traitlets import Enum, default
 
 from nbhub.authenticators import passwords
 from nbhub.authenticators.base import Identity, PasswordAuthenticator
-from nbhub.authenticators.throttle import Throttle
 from nbhub.core import secrets
 from nbhub.core.model import User
 from nbhub.errors import Conflict, Forbidden, NotFound, TooManyRequests
@@ -48,11 +47,13 @@ class NativeAuthenticator(PasswordAuthenticator):
         "them in; open, anybody at once. Open it only where everybody who can reach the hub may use it.",
     ).tag(config=True)
 
+    @default("allow_existing_users")
+    def _existing_if_some_are_named(self) -> bool:
+        return False  # all who have a password here are users already
+
     def attach(self, store: Store, clock: Callable[[], float]) -> None:
         """See Authenticator."""
-        self._store = store
-        self._clock = clock
-        self._throttle = Throttle(store)
+        super().attach(store, clock)
         self._hasher = passwords.Hasher()
 
     async def authenticate(self, username: str, password: str, *, address: str) -> Identity | None:

@@ -8,11 +8,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from nbhub.authenticators.admission import Admission
 from nbhub.authenticators.base import Authenticator, Identity, PasswordAuthenticator, VisitAuthenticator
 from nbhub.authenticators.native import NativeAuthenticator
 from nbhub.core.model import User
 from nbhub.errors import BadRequest, Conflict, Forbidden, NbhubError, NotFound, TooManyRequests
-from nbhub.store import Writing, servers, users
+from nbhub.store import servers
 from nbhub.web import client, forms, identity, places, render, xsrf
 from nbhub.web.desk import Desk
 
@@ -69,37 +70,7 @@ async def take_login(request: Request) -> Response:
 
 async def admit(desk: Desk, found: Identity) -> User:
     """Return the user that an identity is, made or brought up to date. Raises Forbidden for one who may not enter."""
-    if not await desk.authenticator.allows(found):
-        raise Forbidden(f"{found.name} may not enter this hub. Ask your administrator to be let in.")
-    admin = found.admin
-    if found.name in desk.authenticator.admin_users:
-        admin = True
-    async with desk.store.read() as tx:
-        user = await users.get(tx, found.name)
-    if user is not None and found.groups is None and (admin is None or admin == user.admin):
-        return user
-    async with desk.store.write() as tx:
-        user = await users.get(tx, found.name)
-        if user is None:
-            now = desk.clock()
-            user = await users.create(tx, found.name, admin=bool(admin), temporary=found.temporary, now=now)
-        elif admin is not None and admin != user.admin:
-            user = await users.set_admin(tx, user.id, admin)
-        if found.groups is not None:
-            await _join(tx, user, found.groups)
-    return user
-
-
-async def _join(tx: Writing, user: User, wanted: tuple[str, ...]) -> None:
-    """Make the user a member of exactly these groups, which are made when missing."""
-    held = (await users.groups_of(tx, [user.id])).get(user.id, ())
-    for name in set(held) - set(wanted):
-        group = await users.get_group(tx, name)
-        if group is not None:
-            await users.remove(tx, group.id, [user.name])
-    for name in set(wanted) - set(held):
-        group = await users.get_group(tx, name) or await users.create_group(tx, name)
-        await users.add(tx, group.id, [user.name])
+    return await Admission(desk.authenticator, desk.store, desk.keys.auth_state, desk.clock).admit(found)
 
 
 async def _identify(source: Authenticator, request: Request, form: forms.Form) -> Identity:

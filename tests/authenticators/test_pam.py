@@ -1,0 +1,228 @@
+"""PAM, with real services in /etc/pam.d, a real account and modules that block or refuse. Needs root."""
+
+from __future__ import annotations
+
+import asyncio
+import grp
+import os
+import pwd
+import secrets
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nbhub.authenticators import pam_library
+from nbhub.authenticators.pam import PAMAuthenticator
+from nbhub.errors import BadRequest, ConfigError, Forbidden, TooManyRequests, Unavailable
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0 or shutil.which("useradd") is None, reason="needs root and useradd"),
+    pytest.mark.xdist_group("system-accounts"),
+]
+
+PASSWORD = "pässword of the account"
+ADDRESS = "192.0.2.7"
+
+
+def run(*command: str) -> None:
+    subprocess.run(command, check=False)
+
+
+@pytest.fixture(scope="module")
+def account() -> Iterator[str]:
+    """A system user with a password, in a group of its own besides its own group."""
+    name = f"nbt{secrets.token_hex(4)}"
+    subprocess.run(["groupadd", f"{name}g"], check=True)
+    subprocess.run(["useradd", "-M", "-G", f"{name}g", name], check=True)
+    subprocess.run(["chpasswd"], input=f"{name}:{PASSWORD}".encode(), check=True)
+    yield name
+    subprocess.run(["userdel", name], check=False)
+    subprocess.run(["groupdel", f"{name}g"], check=False)
+
+
+@pytest.fixture
+def service() -> Iterator[Callable[..., str]]:
+    """Return a way to make a PAM service of some lines."""
+    made: list[Path] = []
+
+    def make(*lines: str) -> str:
+        path = Path("/etc/pam.d") / f"nbhub-test-{secrets.token_hex(4)}"
+        path.write_text("\n".join((*lines, "")))
+        made.append(path)
+        return path.name
+
+    yield make
+    for path in made:
+        path.unlink()
+
+
+UNIX = ("auth required pam_unix.so", "account required pam_unix.so")
+
+
+async def test_the_password_of_the_machine(attach: Any, service: Any, account: str) -> None:
+    pam = PAMAuthenticator(service=service(*UNIX), allow_all=True)
+    await attach(pam)
+    await pam.check()
+    found = await pam.authenticate(account, PASSWORD, address=ADDRESS)
+    assert found is not None
+    assert found.name == account
+    begun = time.monotonic()
+    assert await pam.authenticate(account, "wrong", address=ADDRESS) is None
+    assert await pam.authenticate("nobody-of-that-name", PASSWORD, address=ADDRESS) is None
+    assert time.monotonic() - begun < 2  # PAM's own delay is left away, the hub's own throttle remains
+
+
+async def test_guessing_has_to_wait(attach: Any, service: Any, account: str) -> None:
+    pam = PAMAuthenticator(service=service("auth required pam_deny.so"))
+    await attach(pam)
+    with pytest.raises(TooManyRequests):
+        for _ in range(10):
+            await pam.authenticate(account, "guess", address=ADDRESS)
+
+
+@pytest.mark.parametrize("password", ["", "x" * 100_000, "nul\0byte"])
+async def test_passwords_that_are_none(attach: Any, service: Any, account: str, password: str) -> None:
+    pam = PAMAuthenticator(service=service("auth required pam_permit.so", "account required pam_permit.so"))
+    await attach(pam)
+    with pytest.raises(BadRequest, match="password"):
+        await pam.authenticate(account, password, address=ADDRESS)
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "x" * 500, "a\0b", "a\nb", " "])
+async def test_names_that_are_none(attach: Any, service: Any, name: str) -> None:
+    pam = PAMAuthenticator(service=service("auth required pam_permit.so", "account required pam_permit.so"))
+    await attach(pam)
+    with pytest.raises(BadRequest, match="user name"):
+        await pam.authenticate(name, "x", address=ADDRESS)
+
+
+async def test_an_account_that_is_locked_is_told_so(attach: Any, service: Any, account: str) -> None:
+    name = service("auth required pam_permit.so", "account required pam_deny.so")
+    pam = PAMAuthenticator(service=name)
+    await attach(pam)
+    with pytest.raises(Forbidden, match="may not log in now"):
+        await pam.authenticate(account, PASSWORD, address=ADDRESS)
+    lenient = PAMAuthenticator(service=name, check_account=False)
+    await attach(lenient)
+    assert await lenient.authenticate(account, PASSWORD, address=ADDRESS) is not None
+
+
+async def test_an_expired_account(attach: Any, service: Any, account: str) -> None:
+    pam = PAMAuthenticator(service=service(*UNIX))
+    await attach(pam)
+    run("usermod", "--expiredate", "2020-01-01", account)
+    try:
+        with pytest.raises(Forbidden, match="expired"):
+            await pam.authenticate(account, PASSWORD, address=ADDRESS)
+    finally:
+        run("usermod", "--expiredate", "", account)
+
+
+async def test_a_module_that_blocks_never_blocks_the_hub(attach: Any, service: Any, account: str) -> None:
+    slow = service(*(f"auth required pam_exec.so quiet {shutil.which('sleep')} 8",), *UNIX)
+    pam = PAMAuthenticator(service=slow, executor_threads=2, pam_timeout=0.5)
+    await attach(pam)
+    longest = 0.0
+
+    async def watch() -> None:
+        nonlocal longest
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.01)
+            longest = max(longest, time.monotonic() - before)
+
+    watching = asyncio.create_task(watch())
+    begun = time.monotonic()
+    asked = [pam.authenticate(account, PASSWORD, address=f"192.0.2.{n}") for n in range(4)]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    watching.cancel()
+    assert [type(answer) for answer in answers] == [Unavailable] * 4
+    assert "did not answer within 0.5 seconds" in str(answers[0])
+    assert time.monotonic() - begun < 3
+    assert longest < 0.4
+
+
+async def test_a_module_that_is_missing(attach: Any, service: Any, account: str) -> None:
+    pam = PAMAuthenticator(service=service("auth required pam_that_is_not_there.so"))
+    await attach(pam)
+    with pytest.raises(Unavailable, match="cannot check passwords now"):
+        await pam.authenticate(account, PASSWORD, address=ADDRESS)
+
+
+@pytest.mark.parametrize("name", ["no-such-service-here", "../shadow"])
+async def test_a_service_that_is_missing_is_told_at_start(name: str) -> None:
+    with pytest.raises(ConfigError, match="PAM service"):
+        await PAMAuthenticator(service=name).check()
+
+
+async def test_groups_of_the_machine(attach: Any, service: Any, account: str) -> None:
+    permit = service("auth required pam_permit.so", "account required pam_permit.so")
+    inside = await attach(PAMAuthenticator(service=permit, allowed_groups={f"{account}g"}, admin_groups={"root"}))
+    found = await inside._source.authenticate(account, "x", address=ADDRESS)
+    assert (await inside.admit(found)).admin is False
+    admins = await attach(PAMAuthenticator(service=permit, allow_all=True, admin_groups={f"{account}g"}))
+    assert (await admins.admit(found)).admin is True
+    outside = await attach(PAMAuthenticator(service=permit, allowed_groups={"root"}))
+    with pytest.raises(Forbidden):
+        await outside.admit(found)
+    assert f"{account}g" in {group.gr_name for group in grp.getgrall()}
+
+
+async def test_two_accounts_whose_names_differ_in_case_are_not_one(attach: Any, service: Any) -> None:
+    low = f"nbt{secrets.token_hex(4)}"
+    for name in (low, low.upper()):
+        run("useradd", "--badname", "-M", name)
+    try:
+        permit = service("auth required pam_permit.so", "account required pam_permit.so")
+        pam = PAMAuthenticator(service=permit, allow_all=True)
+        await attach(pam)
+        with pytest.raises(Forbidden, match="two accounts"):
+            await pam.authenticate(low.upper(), "x", address=ADDRESS)
+        assert await pam.authenticate(low, "x", address=ADDRESS) is not None
+    finally:
+        for name in (low, low.upper()):
+            run("userdel", name)
+
+
+async def test_accounts_are_made_for_those_who_may_enter(attach: Any, service: Any) -> None:
+    name = f"nbt{secrets.token_hex(4)}"
+    permit = service("auth required pam_permit.so", "account required pam_permit.so")
+    settings = {"service": permit, "create_system_users": True, "add_user_cmd": ["useradd", "-M", "-c", "of USERNAME"]}
+    closed = await attach(PAMAuthenticator(**settings))
+    found = await closed._source.authenticate(name, "x", address=ADDRESS)
+    with pytest.raises(Forbidden):
+        await closed.admit(found)
+    with pytest.raises(KeyError):
+        pwd.getpwnam(name)
+    open_ = await attach(PAMAuthenticator(allow_all=True, uids={name: 54321}, **settings))
+    try:
+        await open_.admit(found)
+        assert (pwd.getpwnam(name).pw_uid, pwd.getpwnam(name).pw_gecos) == (54321, f"of {name}")
+        await open_.admit(found)  # there already
+    finally:
+        run("userdel", name)
+
+
+async def test_an_account_that_cannot_be_made_is_told(attach: Any, service: Any) -> None:
+    permit = service("auth required pam_permit.so", "account required pam_permit.so")
+    failing = ["sh", "-c", "echo no room >&2; exit 3"]
+    let_in = await attach(PAMAuthenticator(service=permit, allow_all=True, create_system_users=True))
+    let_in._source.add_user_cmd = failing
+    found = await let_in._source.authenticate("nbt-not-there", "x", address=ADDRESS)
+    with pytest.raises(Unavailable, match="no room"):
+        await let_in.admit(found)
+    odd = await let_in._source.authenticate("-rm", "x", address=ADDRESS)
+    with pytest.raises(Forbidden, match="cannot be that of an account"):
+        await let_in.admit(odd)
+
+
+def test_what_modules_say_is_passed_on(service: Any, account: str) -> None:
+    echo = service("auth required pam_echo.so Hello from the machine", *UNIX)
+    verdict = pam_library.verify(echo, account.encode(), PASSWORD.encode(), ADDRESS, check_account=True)
+    assert verdict.right
+    assert any("Hello from the machine" in words for words in verdict.said)
