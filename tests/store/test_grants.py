@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from nbhub.core import secrets
-from nbhub.core.model import OAuthClient, OAuthCode, Server, User
+from nbhub.core.model import OAuthClient, OAuthCode, Server, Service, User
 from nbhub.errors import Conflict, NotFound
-from nbhub.store import Store, Writing, grants, servers, users
+from nbhub.store import Store, Writing, grants, servers, services, users
 
 
 async def alice_and_server(tx: Writing, name: str = "alice") -> tuple[User, Server]:
@@ -60,18 +60,19 @@ async def test_a_token_leads_to_its_owner_with_groups_and_roles(store: Store) ->
 
 async def test_a_token_of_a_service(store: Store) -> None:
     async with store.write() as tx:
-        service = await grants.put_service(tx, "culler", admin=True, url="http://127.0.0.1:9")
-        await grants.create_token(tx, "hash", service_id=service.id, scopes=["inherit"], now=1)
+        service = await services.put(tx, "culler", admin=True, url="http://127.0.0.1:9")
+        await services.set_token(tx, service.id, "hash", note="x", now=1)
         found = await grants.find_token(tx, "hash", 2)
         assert found is not None
-        assert (found.user, found.service, found.groups) == (None, service, ())
+        assert (found.user, found.groups) == (None, ())
+        assert found.service == Service(service.id, "culler", True, "http://127.0.0.1:9")
         assert "admin:users" in found.role_scopes
-        await grants.put_service(tx, "culler")
+        await services.put(tx, "culler")
         found = await grants.find_token(tx, "hash", 2)
         assert found is not None
         assert found.role_scopes == ()
-        assert [(await grants.get_service(tx, "culler"))] == await grants.list_services(tx)
-        await grants.delete_service(tx, service.id)
+        assert [(await services.get(tx, "culler"))] == await services.list_all(tx)
+        await services.delete_service(tx, service.id)
         assert await grants.find_token(tx, "hash", 2) is None
 
 
@@ -250,7 +251,9 @@ async def test_roles(store: Store) -> None:
             await grants.give_role(tx, "helper", "user", ["bob"])
     async with store.wakeup.listen("grants:*") as bell:
         async with store.write() as tx:
-            await grants.put_role(tx, "user", description="Standard user privileges", scopes=["self"])
+            known = await grants.get_role(tx, "user")
+            assert known is not None
+            await grants.put_role(tx, "user", description=known.description, scopes=known.scopes)
         assert await bell.wait(0) == set()  # nothing changed, nothing to forget
         async with store.write() as tx:
             await grants.put_role(tx, "user", scopes=["self", "shares!user"])

@@ -63,6 +63,18 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceEntry(Service):
+    """A service with all that is kept of it."""
+
+    info: dict[str, Any] = field(default_factory=dict)
+    display: bool = True  # shown in the menu of services
+    command: tuple[str, ...] = ()  # not empty: a hub starts it and keeps it running
+    oauth_no_confirm: bool = False
+    from_config: bool = False
+    process: dict[str, Any] = field(default_factory=dict)  # of a managed one: what was launched last
+
+
+@dataclass(frozen=True, slots=True)
 class ProgressEvent:
     """One line of the story of a start."""
 
@@ -191,3 +203,4 @@ class Route:
     target: str  # http://host:port
     user: str = ""
     server: str = ""
+    service: str = ""

@@ -22,6 +22,11 @@ def server_prefix(base_url: str, user: str, server: str) -> str:
     return f"{prefix}{quote(server)}/" if server else prefix
 
 
+def service_prefix(base_url: str, service: str) -> str:
+    """Return the public path of a service, starting and ending with "/"."""
+    return f"{base_url}services/{quote(service)}/"
+
+
 def server_client_id(user: str, server: str) -> str:
     """Return the OAuth client id of a server; also the name of the cookie that it sets."""
     identifier = f"jupyterhub-user-{urllib.parse.quote(user)}"

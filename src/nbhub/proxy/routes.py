@@ -1,4 +1,4 @@
-"""Which path prefix leads to which server: records from the store, checked and in one spelling."""
+"""Which path prefix leads to which server or service: records from the store, checked and in one spelling."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import replace
 from nbhub.core.model import Route
 from nbhub.errors import BadRequest
 from nbhub.proxy import paths
-from nbhub.store import Store, servers
+from nbhub.store import Store, servers, services
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +33,9 @@ def choose(routes: Iterable[Route], base_url: str) -> list[Route]:
 
 
 async def read(store: Store, base_url: str) -> list[Route]:
-    """Return the routes of all servers that run. Raises DatabaseUnavailable."""
+    """Return the routes of all servers that run, and of all services. Raises DatabaseUnavailable."""
     async with store.read() as tx:
-        return list(await servers.routes(tx, base_url))
+        return [*await servers.routes(tx, base_url), *await services.routes(tx, base_url)]
 
 
 async def resolve(routes: Iterable[Route], timeout: float = 5.0) -> list[Route]:

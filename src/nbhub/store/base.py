@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from nbhub.errors import ConfigError, DatabaseUnavailable
-from nbhub.store import leases, schema, sqlite
+from nbhub.store import leases, schema, services, sqlite
 from nbhub.store.transaction import Reading, Writing
 from nbhub.store.wakeup import Wakeup
 
@@ -109,6 +109,7 @@ async def _open_sqlite(path: str, clock: Callable[[], float], wakeup: Wakeup) ->
             # An earlier hub that held leases is dead, or it would hold the lock; its servers need not wait for them.
             async with database.write() as tx:
                 await leases.end_all(tx, clock())
+                await services.end_all(tx, clock())
         return database
     except BaseException as error:
         if lock is not None:

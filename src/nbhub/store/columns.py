@@ -10,8 +10,17 @@ from nbhub.store.statements import word
 from nbhub.store.tables import ACTIVE_SQL, ASKED_SQL, oauth_clients, roles, servers, services, tokens, users
 
 USER: tuple[Any, ...] = tuple(users.c)
-ROLE: tuple[Any, ...] = tuple(roles.c)
-SERVICE: tuple[Any, ...] = tuple(services.c)
+ROLE: tuple[Any, ...] = (roles.c.id, roles.c.name, roles.c.description, roles.c.scopes)
+SERVICE: tuple[Any, ...] = (services.c.id, services.c.name, services.c.admin, services.c.url)
+SERVICE_ENTRY: tuple[Any, ...] = (
+    *SERVICE,
+    services.c.info,
+    services.c.display,
+    services.c.command,
+    services.c.oauth_no_confirm,
+    services.c.from_config,
+    services.c.process,
+)
 CLIENT: tuple[Any, ...] = tuple(oauth_clients.c)
 TOKEN: tuple[Any, ...] = tuple(column for column in tokens.c if column.name != "hash")
 

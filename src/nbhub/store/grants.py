@@ -1,4 +1,4 @@
-"""Grants: tokens, OAuth clients and codes, sessions, roles, services. One door to the modules that hold them.
+"""Grants: tokens, OAuth clients and codes, sessions, roles. One door to the modules that hold them.
 
 Whatever takes a right away rings `grants:…`, so that no process goes on remembering it.
 """
@@ -9,14 +9,13 @@ from nbhub.store.oauth import create_code, delete_client, delete_expired_codes, 
 from nbhub.store.owners import TokenOwner, find_session, find_token, granted_to
 from nbhub.store.roles import (
     delete_role,
-    delete_service,
+    delete_roles_gone,
     get_role,
-    get_service,
     give_role,
+    held_by,
     list_roles,
-    list_services,
+    names_holding,
     put_role,
-    put_service,
     set_holders,
     take_role,
 )
@@ -46,11 +45,11 @@ from nbhub.store.transaction import Writing
 
 __all__ = [
     "API_CLIENT", "TokenOwner", "create_code", "create_session", "create_token", "delete_client", "delete_expired",
-    "delete_role", "delete_service", "delete_session", "delete_sessions_of", "delete_token", "delete_tokens_of_client",
-    "find_session", "find_token", "get_client", "get_role", "get_service", "get_token", "give_role",
-    "granted_to",
-    "issue_server_grants", "list_roles", "list_services", "list_sessions", "list_tokens", "put_client", "put_role",
-    "put_service", "revoke_server_grants", "set_holders", "take_code", "take_role", "token_by_hash",
+    "delete_role", "delete_roles_gone", "delete_session", "delete_sessions_of", "delete_token",
+    "delete_tokens_of_client", "find_session", "find_token", "get_client", "get_role", "get_token", "give_role",
+    "granted_to", "held_by",
+    "issue_server_grants", "list_roles", "list_sessions", "list_tokens", "names_holding", "put_client", "put_role",
+    "revoke_server_grants", "set_holders", "take_code", "take_role", "token_by_hash",
     "tokens_of_client", "touch_many",
 ]  # fmt: skip
 

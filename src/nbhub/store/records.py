@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from nbhub.core.model import OAuthClient, Phase, ProgressEvent, Role, Server, Service, Token, User
+from nbhub.core.model import OAuthClient, Phase, ProgressEvent, Role, Server, Service, ServiceEntry, Token, User
 from nbhub.store.transaction import Row
 
 _encoder = msgspec.json.Encoder()
@@ -49,6 +49,15 @@ def role(row: Row) -> Role:
 def service(row: Row) -> Service:
     """A row of `services`."""
     return Service(row[0], row[1], bool(row[2]), row[3])
+
+
+def service_entry(row: Row) -> ServiceEntry:
+    """A row as `columns.SERVICE_ENTRY` selects it."""
+    number, name, admin, url, info, display, command, no_confirm, from_config, process = row
+    return ServiceEntry(
+        number, name, bool(admin), url, loads(info), bool(display), words(command), bool(no_confirm),
+        bool(from_config), loads(process),
+    )  # fmt: skip
 
 
 def server(row: Row) -> Server:

@@ -1,4 +1,4 @@
-"""Roles, services, and who has which role. Offered through `grants`."""
+"""Roles, and who has which. Offered through `grants`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 from sqlalchemy import BigInteger, Boolean, Table, Text, bindparam, delete, not_, select
 
-from nbhub.core.model import Role, Service
+from nbhub.core.model import Role
 from nbhub.errors import NotFound
 from nbhub.store import records
-from nbhub.store.columns import ROLE, SERVICE
+from nbhub.store.columns import ROLE
 from nbhub.store.statements import AnyOf, Statement
 from nbhub.store.tables import group_roles, groups, roles, service_roles, services, user_roles, users
 from nbhub.store.transaction import Reading, Writing
@@ -23,24 +23,17 @@ _role_id = bindparam("role_id", type_=BigInteger)
 
 def _put_role(insert: Any) -> Any:
     statement = insert(roles).values(
-        name=bindparam("new_name"), description=bindparam("new_description"), scopes=bindparam("new_scopes")
+        name=bindparam("new_name"),
+        description=bindparam("new_description"),
+        scopes=bindparam("new_scopes"),
+        from_config=bindparam("is_declared", type_=Boolean),
     )
     new = statement.excluded
     return statement.on_conflict_do_update(
         index_elements=["name"],
-        set_={"description": new.description, "scopes": new.scopes},
-        where=(_r.description != new.description) | (_r.scopes != new.scopes),
+        set_={"description": new.description, "scopes": new.scopes, "from_config": new.from_config},
+        where=(_r.description != new.description) | (_r.scopes != new.scopes) | (_r.from_config != new.from_config),
     ).returning(_r.id)
-
-
-def _put_service(insert: Any) -> Any:
-    statement = insert(services).values(
-        name=bindparam("new_name"), admin=bindparam("is_admin", type_=Boolean), url=bindparam("new_url")
-    )
-    new = statement.excluded
-    return statement.on_conflict_do_update(
-        index_elements=["name"], set_={"admin": new.admin, "url": new.url}
-    ).returning(*SERVICE)
 
 
 def _give(owners: Table, held: Table, column: str) -> Statement:
@@ -54,28 +47,44 @@ def _take(owners: Table, held: Table, column: str, *, others: bool) -> Statement
 
 
 _PUT_ROLE = Statement(_put_role)
-_PUT_SERVICE = Statement(_put_service)
 _GET_ROLE = Statement(select(*ROLE).where(_r.name == bindparam("name")))
 _LIST_ROLES = Statement(select(*ROLE).order_by(_r.id))
+_DELETE_OTHERS = Statement(delete(roles).where(_r.from_config, not_(AnyOf(_r.name, "names", Text))).returning(_r.name))
 _DELETE_ROLE = Statement(delete(roles).where(_r.name == bindparam("name")))
-_GET_SERVICE = Statement(select(*SERVICE).where(services.c.name == bindparam("name")))
-_LIST_SERVICES = Statement(select(*SERVICE).order_by(services.c.name))
-_DELETE_SERVICE = Statement(delete(services).where(services.c.id == bindparam("service_id", type_=BigInteger)))
 
 _HELD: dict[Kind, tuple[Table, Table, str]] = {
     "user": (users, user_roles, "user_id"),
     "group": (groups, group_roles, "group_id"),
     "service": (services, service_roles, "service_id"),
 }
+_HELD_BY = {
+    kind: Statement(
+        select(held.c[column], _r.name)
+        .join_from(held, roles)
+        .where(AnyOf(held.c[column], "owner_ids"))
+        .order_by(held.c[column], _r.id)
+    )
+    for kind, (_, held, column) in _HELD.items()
+}
+_HOLDING = {
+    kind: Statement(
+        select(owners.c.name).join_from(held, owners).where(held.c.role_id == _role_id).order_by(owners.c.name)
+    )
+    for kind, (owners, held, _) in _HELD.items()
+}
 _GIVE = {kind: _give(*tables) for kind, tables in _HELD.items()}
 _TAKE = {kind: _take(*tables, others=False) for kind, tables in _HELD.items()}
 _TAKE_OTHERS = {kind: _take(*tables, others=True) for kind, tables in _HELD.items()}
 
 
-async def put_role(tx: Writing, name: str, *, description: str = "", scopes: Iterable[str] = ()) -> None:
-    """Make the role what is given, in place of any older one of that name."""
+async def put_role(
+    tx: Writing, name: str, *, description: str = "", scopes: Iterable[str] = (), from_config: bool = False
+) -> None:
+    """Make the role what is given, in place of any older one of that name. `from_config`: the configuration says so."""
     scopes_text = records.dumps(list(scopes))
-    if await tx.fetch(_PUT_ROLE, new_name=name, new_description=description, new_scopes=scopes_text):
+    if await tx.fetch(
+        _PUT_ROLE, new_name=name, new_description=description, new_scopes=scopes_text, is_declared=from_config
+    ):
         tx.ring("grants:all")
 
 
@@ -94,6 +103,14 @@ async def delete_role(tx: Writing, name: str) -> None:
     """Delete the role; whoever had it has it no longer."""
     if await tx.execute(_DELETE_ROLE, name=name):
         tx.ring("grants:all")
+
+
+async def delete_roles_gone(tx: Writing, declared: Iterable[str]) -> list[str]:
+    """Delete the roles that the configuration once made and does no longer; return their names."""
+    gone = [row[0] for row in await tx.fetch(_DELETE_OTHERS, names=list(declared))]
+    if gone:
+        tx.ring("grants:all")
+    return gone
 
 
 async def give_role(tx: Writing, name: str, kind: Kind, owners: Iterable[str]) -> None:
@@ -116,29 +133,17 @@ async def set_holders(tx: Writing, name: str, kind: Kind, owners: Iterable[str])
     tx.ring("grants:all")
 
 
-async def put_service(tx: Writing, name: str, *, admin: bool = False, url: str | None = None) -> Service:
-    """Make the service what is given, in place of any older one of that name; the role `admin` follows."""
-    row = await tx.fetchone(_PUT_SERVICE, new_name=name, is_admin=admin, new_url=url)
-    assert row is not None
-    await (give_role if admin else take_role)(tx, "admin", "service", [name])
-    return records.service(row)
+async def names_holding(tx: Reading, name: str, kind: Kind) -> list[str]:
+    """Return who has the role."""
+    return [row[0] for row in await tx.fetch(_HOLDING[kind], role_id=await _id_of(tx, name))]
 
 
-async def get_service(tx: Reading, name: str) -> Service | None:
-    """Return the service."""
-    row = await tx.fetchone(_GET_SERVICE, name=name)
-    return None if row is None else records.service(row)
-
-
-async def list_services(tx: Reading) -> list[Service]:
-    """Return all services, by name."""
-    return [records.service(row) for row in await tx.fetch(_LIST_SERVICES)]
-
-
-async def delete_service(tx: Writing, service_id: int) -> None:
-    """Delete the service, its tokens, and its OAuth client with all that it issued."""
-    if await tx.execute(_DELETE_SERVICE, service_id=service_id):
-        tx.ring("grants:all")
+async def held_by(tx: Reading, kind: Kind, owner_ids: Iterable[int]) -> dict[int, tuple[str, ...]]:
+    """Return the names of the roles that each user, group or service has itself. Every id asked for is a key."""
+    found: dict[int, list[str]] = {owner_id: [] for owner_id in owner_ids}
+    for owner_id, name in await tx.fetch(_HELD_BY[kind], owner_ids=list(found)):
+        found[owner_id].append(name)
+    return {owner_id: tuple(held) for owner_id, held in found.items()}
 
 
 async def _id_of(tx: Reading, name: str) -> int:

@@ -20,7 +20,9 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    false,
     text,
+    true,
 )
 
 metadata = MetaData(
@@ -76,6 +78,7 @@ roles = Table(
     Column("name", Text, nullable=False, unique=True),
     Column("description", Text, nullable=False),
     Column("scopes", Text, nullable=False),
+    Column("from_config", Boolean, nullable=False, server_default=false()),
     sqlite_autoincrement=True,
 )
 
@@ -86,6 +89,15 @@ services = Table(
     Column("name", Text, nullable=False, unique=True),
     Column("admin", Boolean, nullable=False),
     Column("url", Text),
+    Column("info", Text, nullable=False, server_default="{}"),
+    Column("display", Boolean, nullable=False, server_default=true()),
+    Column("command", Text, nullable=False, server_default="[]"),
+    Column("oauth_no_confirm", Boolean, nullable=False, server_default=false()),
+    Column("from_config", Boolean, nullable=False, server_default=false()),
+    Column("process", Text, nullable=False, server_default="{}"),
+    # lease of the hub that keeps a managed service running
+    Column("lease_holder", Text),
+    Column("lease_expires", Double),
     sqlite_autoincrement=True,
 )
 

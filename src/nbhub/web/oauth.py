@@ -14,7 +14,7 @@ from nbhub.core.model import OAuthClient, OAuthCode
 from nbhub.core.oauth import AuthorizeRequest, OAuthError
 from nbhub.core.principal import Principal
 from nbhub.errors import BadRequest, Forbidden
-from nbhub.store import grants, servers, users
+from nbhub.store import grants, servers, services, users
 from nbhub.web import client, render
 from nbhub.web.api.endpoints import BROWSER, OPEN, Call, Endpoints, Reply, json
 from nbhub.web.desk import Desk
@@ -34,16 +34,17 @@ class Entrance:
     access: str
     server: str | None
     owner_groups: dict[str, tuple[str, ...]]
+    trusted: bool = False  # nobody is asked before entering
 
 
 @endpoints(BROWSER, "GET", "oauth2/authorize", page=True)
 async def get_authorize(call: Call) -> Response:
     """Send the browser back to the server with a code, or ask its user first."""
-    asked, party, granted = await _asked(call)
+    asked, party, granted, trusted = await _asked(call)
     async with call.desk.store.read() as tx:
         living = await grants.tokens_of_client(tx, _user_id(call.principal), party.identifier, call.desk.clock())
     live = {scope for token in living for scope in token.scopes}
-    if oauth.needs_no_confirmation(party, call.principal, granted, live):
+    if oauth.needs_no_confirmation(party, call.principal, granted, live, trusted=trusted):
         return await _send_back(call, asked, granted)
     return await render.page(
         call.request,
@@ -57,7 +58,7 @@ async def get_authorize(call: Call) -> Response:
 @endpoints(BROWSER, "POST", "oauth2/authorize", page=True)
 async def post_authorize(call: Call) -> Response:
     """Take the user's answer: which of the scopes the server may have."""
-    asked, _, granted = await _asked(call)
+    asked, _, granted, _ = await _asked(call)
     form = await call.request.form()
     if form.get("deny"):
         return RedirectResponse(oauth.denied(asked).location, 302)
@@ -79,8 +80,8 @@ async def post_token(call: Call) -> Reply:
         return reply
 
 
-async def _asked(call: Call) -> tuple[AuthorizeRequest, OAuthClient, tuple[str, ...]]:
-    """Check the request, and return it with its client and the scopes that the visitor can give it."""
+async def _asked(call: Call) -> tuple[AuthorizeRequest, OAuthClient, tuple[str, ...], bool]:
+    """Check the request; return it, its client, the scopes that the visitor can give it, and whether it is trusted."""
     request, desk = call.request, call.desk
     async with desk.store.read() as tx:
         party = await grants.get_client(tx, request.query_params.get("client_id", "")[:1023])
@@ -92,7 +93,7 @@ async def _asked(call: Call) -> tuple[AuthorizeRequest, OAuthClient, tuple[str, 
     granted = oauth.grant(
         asked, party, call.principal, access=behind.access, server=behind.server, groups_of=behind.owner_groups
     )
-    return asked, party, granted
+    return asked, party, granted, behind.trusted
 
 
 async def _entrance(desk: Desk, party: OAuthClient) -> Entrance:
@@ -105,9 +106,9 @@ async def _entrance(desk: Desk, party: OAuthClient) -> Entrance:
             groups = (await users.groups_of(tx, [server.user_id])).get(server.user_id, ())
             return Entrance(f"access:servers!server={full}", full, {server.user_name: groups})
         if party.service_id is not None:
-            for service in await grants.list_services(tx):
-                if service.id == party.service_id:
-                    return Entrance(f"access:services!service={service.name}", None, {})
+            service = await services.by_id(tx, party.service_id)
+            if service is not None:
+                return Entrance(f"access:services!service={service.name}", None, {}, service.oauth_no_confirm)
     raise BadRequest(f"{party.description} is neither a server nor a service.")
 
 
