@@ -1,9 +1,14 @@
 """The local notebook environment: made once, by a real pip from a folder of our own, and redone when interrupted."""
 
 import hashlib
+import os
 import shutil
+import subprocess
 import sys
+import threading
+import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +19,7 @@ from nbhub.errors import ConfigError
 # Making an environment takes seconds, and many of them when the machine is busy.
 pytestmark = pytest.mark.timeout(400)
 
+SOURCE = str(Path(notebooks.__file__).parents[1])
 SCRIPT = "#!python\nprint('a notebook server')\n"
 
 
@@ -93,6 +99,37 @@ def test_the_life_of_an_environment(tmp_path: Path, wheels: Path, monkeypatch: p
     assert said[0].startswith("Bringing the notebook environment up to date")
     assert (folder / "python").lstat().st_mtime_ns == before
     assert list(data.glob("notebook-env/lib/python3*/site-packages/stand_in-2.0.dist-info"))
+
+
+def test_what_a_killed_hub_left_installing_is_waited_for(tmp_path: Path, wheels: Path) -> None:
+    lock, data = make_lock(tmp_path / "lock", make_wheel(wheels)), tmp_path / "data"
+    python, marks = tmp_path / "python", tmp_path / "marks"
+    marks.mkdir()
+    python.write_text(f"#!/bin/sh\ntouch {marks}/begun\nwhile [ ! -e {marks}/go ]; do sleep 0.05; done\n")
+    python.chmod(0o755)
+    install = "import sys; from pathlib import Path; from nbhub import notebooks\n"
+    install += "notebooks.ensure(Path(sys.argv[1]), print, lock_file=Path(sys.argv[2]), python=sys.argv[3])"
+    hub = subprocess.Popen(
+        [sys.executable, "-c", install, data, lock, python], env={**os.environ, "PYTHONPATH": SOURCE}
+    )
+    wait_for((marks / "begun").exists)
+    hub.kill()
+    hub.wait()
+    said: list[str] = []
+    next_one = threading.Thread(target=notebooks.ensure, args=(data, said.append), kwargs={"lock_file": lock})
+    next_one.start()
+    wait_for(lambda: "Another nbhub is installing the notebook environment; waiting for it." in said)
+    assert len(said) == 1
+    (marks / "go").touch()
+    next_one.join()
+    assert (data / "notebook-env" / "bin" / "jupyterhub-singleuser").exists()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.02)
 
 
 def test_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

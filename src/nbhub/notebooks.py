@@ -62,9 +62,9 @@ def ensure(data_dir: Path, say: Say, *, lock_file: Path = LOCK_FILE, python: str
         return folder / "bin"
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _alone(data_dir / f"{FOLDER}.lock", say):
+        with _alone(data_dir / f"{FOLDER}.lock", say) as lock:
             if _stamp(folder) != version or not (folder / "bin" / "python").exists():
-                _install(folder, lock_file, version, python, say)
+                _install(folder, lock_file, version, python, say, lock)
     except OSError as error:
         raise ConfigError(
             f"The notebook environment {folder} cannot be made: {error.strerror or error}. "
@@ -90,7 +90,7 @@ def _stamp(folder: Path) -> str:
         return ""
 
 
-def _install(folder: Path, lock_file: Path, version: str, python: str, say: Say) -> None:
+def _install(folder: Path, lock_file: Path, version: str, python: str, say: Say, lock: int) -> None:
     upgrade = _stamp(folder).endswith(version.rsplit(maxsplit=1)[-1]) and (folder / "bin" / "python").exists()
     total = lock_file.read_text(encoding="utf-8").count("==")
     log_file = folder.with_suffix(".log")
@@ -100,11 +100,11 @@ def _install(folder: Path, lock_file: Path, version: str, python: str, say: Say)
         say(f"Installing JupyterLab for notebooks into {folder} (once; about {total} packages, a few minutes)")
         shutil.rmtree(folder, ignore_errors=True)
         with log_file.open("w", encoding="utf-8") as log:
-            _run([python, "-m", "venv", str(folder)], log_file, log.write)
+            _run([python, "-m", "venv", str(folder)], log_file, log.write, lock)
     (folder / _STAMP).unlink(missing_ok=True)
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--progress-bar", "off"]
     with log_file.open("a", encoding="utf-8") as log:
-        _run([*pip, "--require-hashes", "-r", str(lock_file)], log_file, _Progress(total, say, log.write).line)
+        _run([*pip, "--require-hashes", "-r", str(lock_file)], log_file, _Progress(total, say, log.write).line, lock)
     draft = folder / f"{_STAMP}.new"
     draft.write_text(version, encoding="utf-8")
     draft.replace(folder / _STAMP)
@@ -134,8 +134,11 @@ class _Progress:
             self.say("  unpacking")
 
 
-def _run(command: Sequence[str], log_file: Path, take: Callable[[str], object]) -> None:
-    """Run a step of the installation, giving its output line by line; raises ConfigError when it fails."""
+def _run(command: Sequence[str], log_file: Path, take: Callable[[str], object], lock: int) -> None:
+    """Run a step of the installation, giving its output line by line; raises ConfigError when it fails.
+
+    The step inherits the lock: when the hub is killed, the next one waits for it instead of working against it.
+    """
     with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -144,6 +147,7 @@ def _run(command: Sequence[str], log_file: Path, take: Callable[[str], object]) 
         text=True,
         errors="replace",
         env=_environment(),
+        pass_fds=(lock,),
     ) as process:
         last: deque[str] = deque(maxlen=200)
         assert process.stdout is not None
@@ -186,12 +190,12 @@ def _failure(lines: Sequence[str], log_file: Path) -> str:
 
 
 @contextmanager
-def _alone(path: Path, say: Say) -> Iterator[None]:
-    """Keep a second hub on the same folder waiting; the kernel lets go of the lock when a process dies."""
+def _alone(path: Path, say: Say) -> Iterator[int]:
+    """Keep a second hub on the same folder waiting; the kernel lets go of the lock when a process dies. Yields it."""
     with path.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             say("Another nbhub is installing the notebook environment; waiting for it.")
             fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        yield file.fileno()

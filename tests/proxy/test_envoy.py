@@ -172,6 +172,16 @@ async def test_the_next_hub_adopts_envoy_after_a_kill(tmp_path: Path, hub: Upstr
     assert await who(port) is None
 
 
+async def test_an_envoy_that_was_never_written_down_is_replaced(tmp_path: Path, hub: Upstream, alice: Upstream) -> None:
+    proxy = make_proxy(tmp_path, hub)
+    orphan = await killed_hub(proxy, alice)
+    proxy.place.child.unlink()
+    async with started(proxy) as port:
+        assert proxy.pid != orphan
+        assert child.start_time(orphan) is None
+        assert await who(port) == "hub"
+
+
 async def test_an_envoy_with_other_settings_is_replaced(tmp_path: Path, hub: Upstream, alice: Upstream) -> None:
     proxy = make_proxy(tmp_path, hub, max_headers=77)
     orphan = await killed_hub(proxy, alice)

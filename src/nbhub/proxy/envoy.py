@@ -161,6 +161,9 @@ class Proxy(LoggingConfigurable):
         earlier = child.load(self.place.child)
         if earlier is not None and await self._adopt(earlier):
             return
+        for stray in child.find("--config-path", str(self.place.bootstrap)):
+            self.log.info("proxy pid=%d is ended: the hub that started it died before it could tell", stray.pid)
+            await child.end(stray, grace=self.stop_timeout)
         # Addresses that an earlier hub knew may be anybody's by now: until the routes are read, all goes to the hub.
         discovery.write(self.place.table, self._snapshot(()))
         discovery.write(self.place.bootstrap, configuration)
