@@ -139,18 +139,18 @@ class Storm:
 
     async def settle(self) -> None:
         """Check that everything came to what was last asked for, and that nothing else is left."""
-        for user in self.users:
-            record = await self._settled(user)
-            if self.wanted[user] and not record and user in self._hurt:
-                assert await self._ask(user, True), f"{user} can be started again"
-        expected = Counter(user for user, wanted in self.wanted.items() if wanted)
-        shown = {user: await self._settled(user) for user in self.users}
-        assert {user for user, ready in shown.items() if ready} == set(expected)
-        await until(lambda: self.ground.alive() == expected, f"exactly {expected} live", PATIENCE)
+        for user in sorted(self._hurt):
+            await until(lambda user=user: self._death_is_known(user), f"the hub knows whether {user} lives", PATIENCE)
+            if self.wanted[user] and not await self._settled(user):
+                assert await self._ask(user, True), f"{user} cannot be started again"
+        expected = {user for user, wanted in self.wanted.items() if wanted}
+        shown = {user for user in self.users if await self._settled(user)}
+        assert shown == expected, f"ready: {shown}, wanted: {expected}, killed: {self._hurt}\n{self._story()}"
+        await until(lambda: self.ground.alive() == Counter(expected), f"exactly {expected} live", PATIENCE)
         for user in self.users:
             await until(lambda user=user: self._leads_right(user), f"the route of {user} is right")
-        assert self.ground.double_starts() == []
-        assert self.wrong == []
+        assert not self.ground.double_starts(), f"{self.ground.double_starts()}\n{self._story()}"
+        assert not self.wrong, f"{self.wrong}\n{self._story()}"
 
     async def close(self) -> None:
         """Close the clients."""
@@ -195,7 +195,7 @@ class Storm:
                 return False
             self.wrong.append(f"{user} wanted={wanted}: {answer.status_code} {text[:300]}")
             return False
-        raise AssertionError(f"no answer to {user} wanted={wanted} within {PATIENCE:.0f} s:\n{self.hub.text()[-3000:]}")
+        raise AssertionError(f"no answer to {user} wanted={wanted} within {PATIENCE:.0f} s:\n{self._story()}")
 
     async def _send(self, user: str, wanted: bool, options: dict[str, Any]) -> httpx.Response | None:
         with contextlib.suppress(httpx.TransportError):
@@ -217,7 +217,10 @@ class Storm:
                     if shown["ready"]:
                         return True
             await asyncio.sleep(0.05)
-        raise AssertionError(f"{user} does not settle: {answer.text}\n{self.hub.text()[-3000:]}")
+        raise AssertionError(f"{user} does not settle: {answer.text}\n{self._story()}")
+
+    async def _death_is_known(self, user: str) -> bool:
+        return await self._settled(user) == bool(self.ground.alive()[user])
 
     async def _watch_route(self, user: str) -> None:
         """A server that is ready becomes reachable, and stays so whatever is killed."""
@@ -225,6 +228,10 @@ class Storm:
             await until(lambda: user in self._hurt or self._reaches(user), f"{user} is reachable", PATIENCE)
             if user not in self._hurt:
                 self._steady.add(user)
+
+    def _story(self) -> str:
+        """The end of what the hubs have said."""
+        return self.hub.text()[-6000:]
 
     async def _leads_right(self, user: str) -> bool:
         return await self._reaches(user) == self.wanted[user]
@@ -277,6 +284,11 @@ class Storm:
         if chance.random() < 0.4:
             self._kill_server(chance)
         await asyncio.sleep(chance.random() * 0.3)
+        while chance.random() < 0.3:
+            self.strikes["starting hub"] += 1
+            self.hub.spawn()
+            await asyncio.sleep(chance.random() * 2.5)
+            self.hub.kill()
         await self.hub.start()
 
     async def _check_steady(self) -> None:
