@@ -112,6 +112,13 @@ def test_data_folders_that_cannot_be_used(folder: Path) -> None:
     assert ended.status == 2
     assert f"The data folder {hub.data_dir} cannot be used: Not a directory" in ended.reason
 
+    if os.geteuid() != 0:  # root may write anywhere
+        (folder / "locked").mkdir(mode=0o500)
+        hub.data_dir = folder / "locked" / "data"
+        ended = hub.refused()
+        assert ended.status == 2
+        assert f"The data folder {hub.data_dir} cannot be used: Permission denied. Make it writable" in ended.reason
+
     with small_disk(folder / "disk", "4m") as disk:
         hub.data_dir = disk
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
