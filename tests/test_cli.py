@@ -80,7 +80,7 @@ def test_version(run: Run) -> None:
         (["--Hub.prot=9000"], "command line (--Hub.prot): there is no setting c.Hub.prot. Did you mean port?"),
         (["--port=many"], "command line (--port): c.Hub.port = 'many' is wrong: expected an int."),
         (["--Hub.authenticator_class=nativ"], "there is none named 'nativ'. Did you mean native?"),
-        (["--Hub.spawner_class=kubespawner.KubeSpawner"], "no Python package 'kubespawner'"),
+        (["--Hub.spawner_class=no_such.Spawner"], "no Python package 'no_such'"),
         (["-f", "gone.py"], "There is no configuration file"),
         (["--Sqawner.cmd=x"], "there is no section c.Sqawner"),
         (["--db=mysql://x/y"], "'mysql'"),

@@ -101,7 +101,7 @@ def test_a_plugin_by_name_and_by_path() -> None:
     [
         ("plian", "there is none named 'plian'. Did you mean plain?"),
         ("broken", "no Python package 'nbhub.no_such'"),
-        ("kubespawner.KubeSpawner", "no Python package 'kubespawner'; install it beside nbhub"),
+        ("no_such.Spawner", "no Python package 'no_such'; install it beside nbhub"),
         ("nbhub.spawners.base.Gone", "has no attribute 'Gone'"),
         ("nbhub.errors.NbhubError", "is not a LoggingConfigurable"),
     ],

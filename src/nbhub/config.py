@@ -21,7 +21,8 @@ from traitlets.config import Config, Configurable
 from traitlets.config.loader import DeferredConfig, DeferredConfigList, DeferredConfigString, LazyConfigValue
 from traitlets.config.loader import PyFileConfigLoader as FileLoader
 
-from nbhub.errors import ConfigError
+from nbhub.compat import imports, translate, verdicts
+from nbhub.errors import ConfigError, NbhubError
 from nbhub.traits import Command, Duration, MemorySize, Plugin, URLPrefix, did_you_mean
 
 __all__ = ["Command", "Duration", "Loaded", "MemorySize", "Plugin", "URLPrefix", "build", "load"]
@@ -69,6 +70,7 @@ class Loaded:
     files: tuple[Path, ...] = ()
     places: Mapping[Setting, str] = field(default_factory=dict)
     lenient: bool = False  # the file is one written for JupyterHub: unknown names are only warned of
+    notes: Mapping[Setting, str] = field(default_factory=dict)  # on JupyterHub's settings that were not taken
 
     def check(self, classes: Sequence[type[HasTraits]]) -> list[str]:
         """Compare the settings with what `classes` (and their bases) take.
@@ -77,7 +79,7 @@ class Loaded:
         JupyterHub, returns warnings instead.
         """
         self.check_values(classes)
-        warnings: list[str] = []
+        warnings = [f"{self.place(setting)}: {words}" for setting, words in self.notes.items()]
         for setting, words, _ in self._problems(classes):
             place = self.place(setting)
             if not self.lenient or place.startswith("command line"):
@@ -110,12 +112,32 @@ def load(argv: Sequence[str] = (), *, folder: Path | None = None) -> Loaded:
     options = list(_options(argv))
     chosen = [value for option, _, value in options if option == "config"]
     path = _chosen_file(chosen[-1] if chosen else None, folder or Path.cwd())
-    config, places = _read_file(path) if path is not None else (Config(), {})
-    files = (path,) if path is not None else ()
-    from_line, line_places = _command_line([option for option in options if option[0] != "config"])
-    config.merge(from_line)
-    lenient = path is not None and path.name.startswith("jupyterhub")
-    return Loaded(config, files, {**places, **line_places}, lenient)
+    raw, places = _read_file(path) if path is not None else (Config(), {})
+    foreign = path is not None and _is_foreign(path, raw)
+    from_file = _renamed(raw, foreign)
+    line, line_places = _command_line([option for option in options if option[0] != "config"])
+    from_line = _renamed(line, "JupyterHub" in line or foreign)
+    config = from_file.config
+    config.merge(from_line.config)
+    if foreign and path is not None and not path.name.startswith("nbhub"):
+        translate.apply_defaults(config)
+    return Loaded(
+        config,
+        (path,) if path is not None else (),
+        _all_places(places, from_file) | _all_places(line_places, from_line),
+        foreign and path is not None and not path.name.startswith("nbhub"),
+        {**from_file.notes, **from_line.notes},
+    )
+
+
+def _is_foreign(path: Path, raw: Config) -> bool:
+    """Say whether a file is written for JupyterHub, so that all its names are looked up."""
+    return path.name.startswith("jupyterhub") or "JupyterHub" in raw
+
+
+def _all_places(places: Mapping[Setting, str], done: translate.Translation) -> dict[Setting, str]:
+    """Add where the settings were made that came out of others."""
+    return {**places, **{new: places[old] for new, old in done.origins.items() if old in places}}
 
 
 def build(cls: type[_Made], config: Config, **arguments: Any) -> _Made:
@@ -161,6 +183,10 @@ def _problems(
         traits = [trait for cls in takers if (trait := cls.class_traits(config=True).get(name)) is not None]
         if not traits:
             known = sorted({name for cls in takers for name in cls.class_trait_names(config=True)})
+            verdict = verdicts.of(section, name)
+            if verdict is not None and not verdict.taken:
+                yield (section, name), f"c.{section}.{name} is {verdict}", False
+                continue
             yield (section, name), f"there is no setting c.{section}.{name}{did_you_mean(name, known)}", False
             continue
         refusal = _refusal(traits, value)
@@ -221,22 +247,38 @@ def _chosen_file(named: str | None, folder: Path) -> Path | None:
 
 def _read_file(path: Path) -> tuple[Config, dict[Setting, str]]:
     try:
-        raw = FileLoader(path.name, str(path.parent)).load_config()
+        with imports.pretending():
+            raw = Reader(path.name, str(path.parent)).load_config()
     except SyntaxError as error:
         line = (error.text or "").strip()
         raise ConfigError(
             f"{error.filename or path}, line {error.lineno}: this is not Python: {error.msg}"
             f"{f' (`{line[:120]}`)' if line else ''}. Correct the line and start nbhub again."
         ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(_failure(path, error)) from error
     except (Exception, SystemExit) as error:
         raise ConfigError(_failure(path, error)) from error
-    return _renamed(raw), _places(path)
+    return raw, _places(path)
 
 
-def _renamed(raw: Config) -> Config:
+class Reader(FileLoader):
+    """Executes a file whose imports find what stands here for JupyterHub's modules, also those made later."""
+
+    def _read_file_as_dict(self) -> None:
+        path = Path(self.full_filename)
+        namespace = {
+            "__builtins__": imports.file_builtins(),
+            "__file__": self.full_filename,
+            "c": self.config,
+            "load_subconfig": self.load_subconfig,
+            "get_config": lambda: self.config,
+        }
+        exec(compile(path.read_bytes(), self.full_filename, "exec"), namespace, namespace)  # noqa: S102
+
+
+def _renamed(raw: Config, foreign: bool) -> translate.Translation:
     """Return the settings under our own names; where a file uses both, ours win."""
+    if foreign:
+        return translate.translate(raw)
     config = Config()
     for section, settings in sorted(raw.items(), key=lambda item: item[0] not in SECTION_ALIASES):
         if not isinstance(settings, Config):
@@ -245,7 +287,7 @@ def _renamed(raw: Config) -> Config:
         for name, value in settings.items():
             ours, setting = our_name(section, name)
             config.merge(Config({ours: Config({setting: value})}))
-    return config
+    return translate.Translation(config)
 
 
 def our_name(section: str, name: str) -> Setting:
@@ -261,11 +303,15 @@ def _failure(path: Path, error: BaseException) -> str:
     # A file that it loads may be the one to blame; it usually lies beside it.
     frames = [frame for frame in everything if own and Path(frame.filename).parent == Path(own[0].filename).parent]
     kind = type(error).__name__
+    if frames and isinstance(error, NbhubError):  # explains itself
+        return f"{path.with_name(Path(frames[-1].filename).name)}, line {frames[-1].lineno}: {error.message}"
     if not frames:
         return f"{path}: cannot be read: {kind}: {error}. Check that the file is there, readable and UTF-8 text."
     frame = frames[-1]
     remedy = "Correct the line and start nbhub again."
-    if isinstance(error, ModuleNotFoundError):
+    if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition(".")[0] in imports.ROOTS:
+        remedy = "Do without it."
+    elif isinstance(error, ModuleNotFoundError):
         remedy = f"Install the Python package that has {error.name!r} into the environment of nbhub."
     place = path.with_name(Path(frame.filename).name)
     return f"{place}, line {frame.lineno}: {kind}: {error} (`{(frame.line or '')[:120]}`). {remedy}"
@@ -278,7 +324,8 @@ def _places(path: Path) -> dict[Setting, str]:
         if not isinstance(node, ast.Attribute) or not isinstance(node.value, ast.Attribute):
             continue
         if node.value.attr[:1].isupper():
-            places[our_name(node.value.attr, node.attr)] = f"{path.name}, line {node.lineno}"
+            place = f"{path.name}, line {node.lineno}"
+            places[node.value.attr, node.attr] = places[our_name(node.value.attr, node.attr)] = place
     return places
 
 
@@ -320,7 +367,7 @@ def _command_line(options: Sequence[tuple[str, str, str]]) -> tuple[Config, dict
     for option, name, value in options:
         path, text = FLAGS.get(option, (OPTIONS.get(option, option), value))
         section, _, setting = path.partition(".")
-        key = our_name(section, setting)
+        key = (section, setting) if section == "JupyterHub" else our_name(section, setting)
         values.setdefault(key, []).append(text)
         places[key] = f"command line ({name})"
     config = Config()

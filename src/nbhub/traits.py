@@ -12,6 +12,8 @@ from typing import Any
 
 from traitlets import TraitError, TraitType
 
+from nbhub.compat import imports
+
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?)([KMGT])")
 _MEMORY_UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw]?)")
@@ -135,7 +137,8 @@ class Plugin(TraitType[Any, Any]):
         if name in registered:
             return _tell_failure(registered[name].value, registered[name].load)
         if "." in name or ":" in name:
-            return import_path(name)
+            with imports.pretending():  # JupyterHub's classes mean ours, also inside modules that import them
+                return import_path(name)
         names = [*self.known, *registered]
         raise TraitError(f"there is none named {name!r}{did_you_mean(name, names)} Expected {self.info()}")
 

@@ -271,6 +271,7 @@ class ForOneServer:
     user_options: dict[str, Any]
     api_token: str
     subject: Subject
+    own_form_reader: Any = None  # options_from_form of a class in a file
 
     def get_env(self) -> dict[str, Any]:
         """Return the variables that the configuration sets; a class in the file may add to them."""
@@ -299,7 +300,7 @@ class ForOneServer:
 async def read_form(spawner: Spawner, one: Spawner, form: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """Turn submitted fields into options as options_from_form says; raises BadRequest."""
     fields = {name: list(values) for name, values in form.items()}
-    reader = spawner.options_from_form
+    reader = one.own_form_reader or spawner.options_from_form
     if reader == "passthrough":
         return fields
     if reader == "simple":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Iterable
 from urllib.parse import quote
 
 from starlette.requests import ClientDisconnect, Request
@@ -48,7 +49,7 @@ class FrontDesk:
         self._api_path, self._api_slash = f"{self._hub}api", f"{self._hub}api/"
         self._api = Api(desk, self.identities, self.activity, table.endpoints)
         self._pages = Pages(f"{settings.base_url}hub", [*pages.routes(desk), *login.routes(desk)])
-        self._common = CommonHeaders(settings.hub_prefix)
+        self._common = CommonHeaders(settings.hub_prefix, settings.response_headers)
 
     async def run(self) -> None:
         """Write activity until cancelled."""
@@ -158,7 +159,7 @@ class Answer:
 class CommonHeaders:
     """What every answer carries."""
 
-    def __init__(self, hub_prefix: str) -> None:
+    def __init__(self, hub_prefix: str, more: Iterable[tuple[str, str]] = ()) -> None:
         policy = f"frame-ancestors 'none'; report-uri {hub_prefix}security/csp-report"
         self._always = [
             (b"x-jupyterhub-version", nbhub.PROTOCOL_VERSION.encode()),
@@ -166,6 +167,8 @@ class CommonHeaders:
             (b"x-content-type-options", b"nosniff"),
             (b"referrer-policy", b"same-origin"),
         ]
+        self._always += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in more]
+        self._own_policy = any(name == b"content-security-policy" for name, _ in self._always)
         self._api_policy = (b"content-security-policy", f"{policy}; default-src 'none'".encode())
         self._page_policy = (b"content-security-policy", f"{policy}; {PAGE_POLICY}".encode())
 
@@ -173,7 +176,7 @@ class CommonHeaders:
         """Return the headers to add to those that an answer has already."""
         added = list(self._always)
         names = {name for name, _ in given}
-        if b"content-security-policy" not in names:
+        if b"content-security-policy" not in names and not self._own_policy:
             added.append(self._page_policy if scope["nbhub.page"] else self._api_policy)
         if b"cache-control" not in names:
             added.append(NO_STORE)  # nearly every answer shows who asked

@@ -35,7 +35,7 @@ class Asset:
 
 def load(folder: Path = FOLDER) -> dict[str, Asset]:
     """Return the files of a folder by name."""
-    return {path.name: _load(path) for path in sorted(folder.iterdir()) if path.is_file()}
+    return {path.name: read(path) for path in sorted(folder.iterdir()) if path.is_file()}
 
 
 def versions(files: Mapping[str, Asset]) -> dict[str, str]:
@@ -60,7 +60,8 @@ def respond(request: Request, files: Mapping[str, Asset], name: str) -> Response
     return Response(body, headers=headers, media_type=asset.media_type)
 
 
-def _load(path: Path) -> Asset:
+def read(path: Path) -> Asset:
+    """Read one file."""
     content = path.read_bytes()
     packed = gzip.compress(content, 9, mtime=0) if len(content) >= _WORTH_PACKING else None
     media_type = _TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nbhub.authenticators.base import Authenticator
@@ -20,7 +20,7 @@ class WebSettings:
 
     base_url: str = "/"  # starts and ends with "/"
     public_url: str = ""  # full public URL of base_url, ending in "/"; empty when unknown
-    default_url: str = ""  # where a login without a destination leads; empty: own server or home
+    default_url: str | Callable[..., Any] = ""  # where a login without a destination leads; empty: own server or home
     redirect_to_server: bool = True  # False: home instead of own server
     default_server_name: str = ""
     implicit_spawn_seconds: float = 0.0  # a page of a stopped server starts it by itself after so long; 0: never
@@ -28,7 +28,7 @@ class WebSettings:
     secure_cookies: bool | None = None  # None: whenever the request came over https or public_url says https
     shutdown_on_logout: bool = False
     allow_named_servers: bool = False
-    named_server_limit: int = 0  # per user
+    named_server_limit: int | Callable[..., Any] = 0  # per user
     active_server_limit: int = 0
     concurrent_spawn_limit: int = 0
     spawn_retry_after: int = 30  # told to clients when concurrent_spawn_limit is reached
@@ -38,6 +38,11 @@ class WebSettings:
     oauth_require_pkce: bool = False
     token_expires_in_max: float = 0.0  # longest life of an API token; 0: for ever
     authenticate_prometheus: bool = True
+    user_redirect_hook: Callable[..., Any] | None = None
+    response_headers: tuple[tuple[str, str], ...] = ()
+    template_paths: tuple[str, ...] = ()  # folders of templates that go before our own
+    template_vars: Mapping[str, Any] = field(default_factory=dict)
+    logo_file: str = ""
     use_legacy_stopped_server_status_code: bool = False  # 503 instead of 424, for JupyterLab before 3.2
     api_page_default_limit: int = 50
     api_page_max_limit: int = 200

@@ -177,7 +177,7 @@ async def show_pending(request: Request) -> Response:
         user_name=owner.name,
         server_name=name,
         spawn_url=_spawn_url(request, owner.name, name),
-        implicit_spawn_seconds=0,
+        implicit_spawn_seconds=desk.settings.implicit_spawn_seconds,
         own=asking.name == owner.name,
     )
 

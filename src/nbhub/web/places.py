@@ -11,7 +11,7 @@ from nbhub.core.model import Server, User
 from nbhub.core.principal import Principal
 from nbhub.errors import Forbidden, NotFound
 from nbhub.store import servers
-from nbhub.web import client, next_url
+from nbhub.web import client, next_url, visit
 from nbhub.web.desk import Desk
 from nbhub.web.identity import Identities
 
@@ -19,6 +19,7 @@ from nbhub.web.identity import Identities
 SAID = {
     "password": "Your password is changed. Other browsers have been logged out.",
     "waiting": "Your account is made. You can log in once an administrator has let you in.",
+    "out": "You are logged out.",
     "stopping": "The server is stopping.",
     "removed": "The server is being removed.",
     "revoked": "The token is revoked.",
@@ -59,8 +60,8 @@ async def own_browser(request: Request) -> Principal:
 async def start(desk: Desk, user: User) -> str:
     """Return the page that a login without a destination leads to."""
     settings = desk.settings
-    if settings.default_url:
-        return settings.default_url
+    if destination := await default_url(desk, user):
+        return destination
     if not settings.redirect_to_server:
         return f"{settings.hub_prefix}home"
     async with desk.store.read() as tx:
@@ -68,6 +69,12 @@ async def start(desk: Desk, user: User) -> str:
     if record is not None and record.active:
         return names.server_prefix(settings.base_url, user.name, record.name)
     return f"{settings.hub_prefix}spawn"
+
+
+async def default_url(desk: Desk, user: User | None) -> str:
+    """Return the page that the configuration leads to; "" for none."""
+    found = desk.settings.default_url
+    return found if isinstance(found, str) else str(await visit.ask(found, visit.Visit(desk, user)) or "")
 
 
 def of_path(request: Request) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 import time
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from nbhub.core import names
 from nbhub.core.model import Server
 from nbhub.core.principal import Principal
 from nbhub.errors import NbhubError
-from nbhub.web import assets, xsrf
+from nbhub.web import assets, own_looks, xsrf
 from nbhub.web.api.render import pending
 
 if TYPE_CHECKING:
@@ -77,16 +78,25 @@ def _answer(
 
 
 def _text(desk: Desk, template: str, asking: Principal | None, token: str, context: dict[str, Any]) -> str:
-    return _environment.get_template(template).render(
-        context,
-        asking=asking,
-        user=asking.user if asking is not None else None,
-        base_url=desk.settings.base_url,
-        hub=desk.settings.hub_prefix,
-        settings=desk.settings,
-        source=desk.authenticator,
-        now=desk.clock(),
-        xsrf=token,
+    user = asking.user if asking is not None else None
+    settings = desk.settings
+    if settings.template_vars:
+        context = own_looks.variables(settings.template_vars, user) | context
+    return (
+        _environment(settings.template_paths)
+        .get_template(template)
+        .render(
+            context,
+            logo="logo" if settings.logo_file else "",
+            asking=asking,
+            user=user,
+            base_url=desk.settings.base_url,
+            hub=desk.settings.hub_prefix,
+            settings=desk.settings,
+            source=desk.authenticator,
+            now=desk.clock(),
+            xsrf=token,
+        )
     )
 
 
@@ -161,9 +171,10 @@ def place(user: str, server: str = "") -> str:
     return f"{names.quote(user)}/{names.quote(server)}" if server else names.quote(user)
 
 
-def _build() -> jinja2.Environment:
+@functools.cache
+def _environment(folders: tuple[str, ...] = ()) -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("nbhub.web", "templates"),
+        loader=own_looks.loader(folders),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -179,6 +190,3 @@ def _build() -> jinja2.Environment:
     }
     environment.filters |= {"ago": ago, "span": span, "moment": moment, "machine_time": machine_time}
     return environment
-
-
-_environment = _build()

@@ -16,6 +16,7 @@ from msgspec import UNSET
 from nbhub.core.model import Server, User
 from nbhub.errors import BadRequest, Conflict, NotFound, SpawnError, TooManyRequests
 from nbhub.store import Bell, Reading, Writing, servers, users
+from nbhub.web import visit
 from nbhub.web.api import bodies, render
 from nbhub.web.api.endpoints import Call, Endpoints, Reply, empty, json, on_server
 from nbhub.web.desk import Desk
@@ -66,12 +67,13 @@ async def create_server(call: Call) -> Reply:
     async with desk.store.read() as tx:
         owner = await _owner(tx, call.user_name)
     options = None if body.user_options is None else await desk.spawner.validate_options(owner, body.user_options)
+    limit = await _named_limit(desk, owner)
     async with desk.store.write() as tx:
         owner = await _owner(tx, call.user_name)
         name = call.server_name
         if not name or await servers.get(tx, owner.name, name) is not None:
             raise Conflict(f"The server {owner.name}/{name} is there already.")
-        record = await _create(tx, desk, owner, name, _display_name(body.display_name))
+        record = await _create(tx, desk, owner, name, _display_name(body.display_name), limit)
         if options is not None:
             record = await servers.update_spec(tx, record.id, options=options)
     return json(_model(call, record), 201)
@@ -105,13 +107,14 @@ async def ask_start(
     `options` have been validated. A start that is already under way is joined. Raises BadRequest, NotFound,
     TooManyRequests.
     """
+    limit = await _named_limit(desk, owner) if name else 0
     async with desk.store.write() as tx:
         owner = await _owner(tx, owner.name)
         record = await servers.get(tx, owner.name, name)
         if record is not None and record.active:
             return _joined(record)
         if record is None:
-            record = await _create(tx, desk, owner, name, display_name)
+            record = await _create(tx, desk, owner, name, display_name, limit)
         elif name and not desk.settings.allow_named_servers:
             raise BadRequest("Named servers are not enabled on this hub.")
         elif display_name:
@@ -188,17 +191,21 @@ async def _check_limits(tx: Writing, desk: Desk) -> None:
         raise TooManyRequests("The hub runs as many servers as it may. Stop one, or try again later.")
 
 
-async def _create(tx: Writing, desk: Desk, owner: User, name: str, display_name: str) -> Server:
+async def _create(tx: Writing, desk: Desk, owner: User, name: str, display_name: str, limit: int) -> Server:
     if name:
-        await _check_named(tx, desk, owner, name)
+        await _check_named(tx, desk, owner, name, limit)
     return await servers.create(tx, owner, name, display_name=display_name, now=desk.clock())
 
 
-async def _check_named(tx: Writing, desk: Desk, owner: User, name: str) -> None:
+async def _named_limit(desk: Desk, owner: User) -> int:
+    limit = desk.settings.named_server_limit
+    return int(await visit.ask(limit, visit.Visit(desk, owner)) or 0) if callable(limit) else limit
+
+
+async def _check_named(tx: Writing, desk: Desk, owner: User, name: str, limit: int) -> None:
     if not desk.settings.allow_named_servers:
         raise BadRequest("Named servers are not enabled on this hub.")
     check_server_name(name)
-    limit = desk.settings.named_server_limit
     if limit and await servers.count_named(tx, owner.id) >= limit:
         raise BadRequest(f"{owner.name} already has {limit} named servers, the limit. Remove one first.")
 

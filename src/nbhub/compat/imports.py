@@ -1,0 +1,155 @@
+"""Imports of a configuration file: what it takes from JupyterHub and its extensions is ours, installed or not.
+
+`pretending()` puts our modules under the others' names while a file is executed; `file_builtins()` does it for imports
+that functions of the file make later. Nothing of it reaches any other code.
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import sys
+import threading
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from typing import Any
+
+_OURS = "nbhub.compat.modules"
+
+# The names that files import, and our modules that hold what they look for there.
+MODULES: Mapping[str, str] = {
+    "jupyterhub": "hub",
+    "jupyterhub.app": "hub",
+    "jupyterhub.auth": "auth",
+    "jupyterhub.authenticators": "auth",
+    "jupyterhub.authenticators.shared": "auth",
+    "jupyterhub.handlers": "handlers",
+    "jupyterhub.handlers.base": "handlers",
+    "jupyterhub.handlers.login": "handlers",
+    "jupyterhub.handlers.pages": "handlers",
+    "jupyterhub.spawner": "spawner",
+    "jupyterhub.traitlets": "kinds",
+    "jupyterhub.utils": "utils",
+    "kubespawner": "missing_spawners",
+    "kubespawner.spawner": "missing_spawners",
+    "dockerspawner": "missing_spawners",
+    "systemdspawner": "missing_spawners",
+    "sudospawner": "missing_spawners",
+    "batchspawner": "missing_spawners",
+    "wrapspawner": "missing_spawners",
+    "dummyauthenticator": "auth",
+    "tmpauthenticator": "auth",
+    "nativeauthenticator": "auth",
+    "nativeauthenticator.nativeauthenticator": "auth",
+    "ldapauthenticator": "auth",
+    "ldapauthenticator.ldapauthenticator": "auth",
+    "ltiauthenticator": "missing_authenticators",
+    "ltiauthenticator.lti11.auth": "missing_authenticators",
+    "ltiauthenticator.lti13.auth": "missing_authenticators",
+    "ltiauthenticator.lti11": "missing_authenticators",
+    "ltiauthenticator.lti13": "missing_authenticators",
+    "oauthenticator": "auth",
+    **{
+        f"oauthenticator.{name}": "auth"
+        for name in (
+            *("auth0", "azuread", "bitbucket", "cilogon", "generic", "github", "gitlab", "globus", "google"),
+            *("mediawiki", "oauth2", "okpy", "openshift"),
+        )
+    },
+    "tornado": "tornado",
+    "tornado.web": "tornado",
+}
+ROOTS = frozenset(name.partition(".")[0] for name in MODULES)
+OPEN_ROOTS = frozenset({"tornado"})  # whose other modules may come from the real package
+
+_lock = threading.RLock()
+
+
+@contextmanager
+def pretending() -> Iterator[None]:
+    """Let the others' names mean our modules until the end of the block."""
+    with _lock:
+        if any(isinstance(finder, _Finder) for finder in sys.meta_path):
+            yield
+            return
+        finder = _Finder()
+        before = _taken_out()
+        sys.meta_path.insert(0, finder)
+        try:
+            yield
+        finally:
+            sys.meta_path.remove(finder)
+            _taken_out()
+            sys.modules.update(before)
+
+
+def file_builtins() -> dict[str, Any]:
+    """Return the builtins for a file whose imports, also those that its functions make later, find our modules."""
+
+    def import_module(name: str, *arguments: Any, **keywords: Any) -> Any:
+        if name.partition(".")[0] not in ROOTS:
+            return builtins.__import__(name, *arguments, **keywords)
+        with pretending():
+            return builtins.__import__(name, *arguments, **keywords)
+
+    return {**vars(builtins), "__import__": import_module}
+
+
+def _taken_out() -> dict[str, types.ModuleType]:
+    names = [name for name in sys.modules if name.partition(".")[0] in ROOTS]
+    return {name: sys.modules.pop(name) for name in names}
+
+
+class _Finder(MetaPathFinder):
+    """Answers for the names in MODULES, and refuses others of the same packages."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
+    ) -> ModuleSpec | None:
+        root = fullname.partition(".")[0]
+        if fullname in MODULES:
+            spec = ModuleSpec(fullname, _Loader(fullname), is_package=True)
+            spec.submodule_search_locations = _real_places(root) if root in OPEN_ROOTS else []
+            return spec
+        if root not in ROOTS or root in OPEN_ROOTS:
+            return None
+        raise ModuleNotFoundError(
+            f"nbhub has nothing that stands for {fullname}. Files may import {', '.join(_known(root))}.", name=fullname
+        )
+
+
+class _Loader(Loader):
+    """Makes a module of another's name with the content of ours."""
+
+    def __init__(self, name: str) -> None:
+        self.source = f"{_OURS}.{MODULES[name]}"
+
+    def create_module(self, spec: ModuleSpec) -> types.ModuleType:
+        return types.ModuleType(spec.name)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        ours = importlib.import_module(self.source)
+        if hasattr(ours, "load"):  # classes that are made when they are asked for
+
+            def find(name: str) -> Any:
+                if name.startswith("__") or f"{module.__name__}.{name}" in MODULES:
+                    raise AttributeError(name)
+                found = ours.load(module.__name__, name)
+                if found is None:
+                    raise ImportError(f"nbhub has nothing that stands for {module.__name__}.{name}.")
+                return found
+
+            module.__dict__["__getattr__"] = find
+        module.__dict__.update({name: value for name, value in vars(ours).items() if not name.startswith("_")})
+
+
+def _real_places(root: str) -> list[str]:
+    spec = PathFinder.find_spec(root)
+    return list(spec.submodule_search_locations or ()) if spec is not None else []
+
+
+def _known(root: str) -> list[str]:
+    return [name for name in MODULES if name.partition(".")[0] == root]

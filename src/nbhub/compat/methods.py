@@ -1,0 +1,63 @@
+"""What a class of a configuration file may override, and what to use instead of the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nbhub.errors import ConfigError
+
+_PAGES = "put pages of your own into a service with a url (c.JupyterHub.services)"
+_TEMPLATES = "change the log-in page with a template of your own (c.JupyterHub.template_paths)"
+_HOOK = "do it in c.Spawner.pre_spawn_hook, or write a spawner of nbhub's own kind (nbhub.spawners.base.Spawner)"
+_OWN = "write a spawner of nbhub's own kind (nbhub.spawners.base.Spawner)"
+
+AUTHENTICATOR: Mapping[str, str] = {
+    "get_handlers": _PAGES,
+    "login_url": "use an authenticator that leads to a page of its own, such as generic-oauth",
+    "logout_url": "use an authenticator that leads to a page of its own, such as generic-oauth",
+    "get_custom_html": _TEMPLATES,
+    "get_authenticated_user": "use authenticate, check_allowed, normalize_username and c.Authenticator.post_auth_hook",
+    "run_post_auth_hook": "set c.Authenticator.post_auth_hook",
+    "update_auth_model": "set c.Authenticator.post_auth_hook",
+    "load_managed_roles": "name the roles in c.JupyterHub.load_roles",
+    "delete_user": "clean up in post_spawn_stop or c.Spawner.post_stop_hook",
+    "system_user_exists": "make accounts in add_user",
+    "add_system_user": "make accounts in add_user, or set c.LocalAuthenticator.add_user_cmd",
+    "build_auth_state_dict": "set c.Authenticator.post_auth_hook",
+    "user_info_to_username": "set username_claim to a function",
+    "token_to_user": "set c.Authenticator.post_auth_hook",
+    "get_user_groups": "set auth_state_groups_key, or c.Authenticator.post_auth_hook",
+}
+
+SPAWNER: Mapping[str, str] = {
+    "start": _HOOK,
+    "stop": "do it in c.Spawner.post_stop_hook, or " + _OWN,
+    "poll": _OWN,
+    "progress": _OWN,
+    "get_state": _OWN,
+    "load_state": _OWN,
+    "clear_state": _OWN,
+    "get_url": _OWN,
+    "make_preexec_fn": "set c.LocalProcessSpawner.popen_kwargs",
+    "user_env": "use get_env",
+    "rename": _OWN,
+    "create_certs": "there are no internal certificates",
+    "move_certs": "there are no internal certificates",
+    "delete_forever": "clean up in c.Spawner.post_stop_hook",
+    "apply_group_overrides": "set c.Spawner.group_overrides to a function",
+    "options_from_query": "use options_from_form, which takes what an address carries as well",
+    "run_pre_spawn_hook": "set c.Spawner.pre_spawn_hook",
+    "run_post_stop_hook": "set c.Spawner.post_stop_hook",
+    "run_auth_state_hook": "set c.Spawner.auth_state_hook",
+    "pre_spawn_hook": "set c.Spawner.pre_spawn_hook to a function",
+    "post_stop_hook": "set c.Spawner.post_stop_hook to a function",
+    "auth_state_hook": "set c.Spawner.auth_state_hook to a function",
+}
+
+
+def refuse(cls: type, table: Mapping[str, str]) -> None:
+    """Raise ConfigError if a class of a file overrides what nothing here would call."""
+    found = [name for name in vars(cls) if name in table and callable(vars(cls)[name])]
+    if found:
+        instead = "; ".join(f"instead of {name}: {table[name]}" for name in found)
+        raise ConfigError(f"The class {cls.__name__} overrides {', '.join(found)}, which nbhub never calls; {instead}.")

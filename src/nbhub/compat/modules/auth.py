@@ -1,0 +1,23 @@
+"""Stands for `jupyterhub.auth` and the packages of authenticators: nbhub's own, for direct use and as bases."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from nbhub.authenticators.base import PasswordAuthenticator
+from nbhub.compat import names
+from nbhub.compat.own_authenticator import FileAuthenticator, adapted
+from nbhub.traits import import_path
+
+
+class Authenticator(FileAuthenticator, PasswordAuthenticator):
+    """A source of identities that a file writes itself, with `authenticate(handler, data)`."""
+
+    label = "account"
+
+
+@cache
+def load(module: str, name: str) -> type | None:
+    """Return our class of that name, made ready to be derived from; None where there is none."""
+    path = names.AUTHENTICATOR_CLASSES.get(name)
+    return None if path is None else adapted(import_path(path))
