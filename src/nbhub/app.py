@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from traitlets import Bool, Dict, Enum, Float, Int, Set, Unicode, default, observe
+from traitlets import Bool, Bytes, Callable, Dict, Enum, Float, Int, List, Set, Unicode, Union, default, observe
 from traitlets.config import Application
 
 from nbhub.config import Duration, Plugin, URLPrefix
@@ -56,8 +56,19 @@ class Hub(Application):
     hub_port = Int(8081, help="Private port of the hub; 0 chooses a free one, which changes at every start.").tag(
         config=True
     )
+    hub_connect_ip = Unicode(
+        help="Host name or address of the hub for servers, when hub_ip is a wildcard or not theirs to reach."
+    ).tag(config=True)
     hub_connect_url = Unicode(
         help="Where servers reach the hub, such as http://hub:8081, when it is not http://hub_ip:hub_port.",
+    ).tag(config=True)
+    cookie_secret = Union(
+        [Bytes(), Unicode()],
+        help="The hub's secret: 32 bytes, or their hexadecimal digits. By default the variable JPY_COOKIE_SECRET, or "
+        "what is in cookie_secret_file. Every key is derived from it.",
+    ).tag(config=True)
+    cookie_secret_file = Unicode(
+        help="File with the hub's secret in hexadecimal digits, made when missing; {data_dir}/secret when empty."
     ).tag(config=True)
     start_proxy = Bool(True, help="Start and supervise Envoy; off when it runs apart.").tag(config=True)
 
@@ -79,7 +90,12 @@ class Hub(Application):
 
     # limits and habits
     allow_named_servers = Bool(False, help="Each user may have several servers.").tag(config=True)
-    named_server_limit_per_user = Int(0, help="Named servers that a user may have; 0 sets no limit.").tag(config=True)
+    default_server_name = Unicode(help="Named server that is meant where no server is named.").tag(config=True)
+    named_server_limit_per_user = Union(
+        [Int(), Callable()],
+        default_value=0,
+        help="Named servers that a user may have; 0 sets no limit. Or a function of an object with current_user.",
+    ).tag(config=True)
     active_server_limit = Int(0, help="Servers that may be active at once, whole hub; 0 sets no limit.").tag(
         config=True
     )
@@ -94,7 +110,20 @@ class Hub(Application):
         config=True
     )
     redirect_to_server = Bool(True, help="After login go to one's own server rather than home.").tag(config=True)
-    default_url = Unicode(help="Page after login, instead of one's own server or home.").tag(config=True)
+    default_url = Union(
+        [Unicode(), Callable()],
+        default_value="",
+        help="Page after login, instead of one's own server or home; or a function of an object with current_user.",
+    ).tag(config=True)
+    user_redirect_hook = Callable(
+        None,
+        allow_none=True,
+        help="Called with path, request, user and base_url for addresses below /hub/user-redirect/; returns where to "
+        "go, or None for the user's default server.",
+    ).tag(config=True)
+    implicit_spawn_seconds = Duration(
+        0, help="The page of a stopped server starts it by itself after so long; 0 waits for a click."
+    ).tag(config=True)
     shutdown_on_logout = Bool(False, help="Logging out stops one's servers.").tag(config=True)
     authenticate_prometheus = Bool(True, help="Metrics need a token with read:metrics; off opens them.").tag(
         config=True
@@ -102,6 +131,33 @@ class Hub(Application):
     slow_spawn_timeout = Duration(10, help="How long a request that starts a server waits for it.").tag(config=True)
     slow_stop_timeout = Duration(10, help="How long a request that stops a server waits for it.").tag(config=True)
     cookie_options = Dict(help="Further attributes of cookies, such as {'SameSite': 'None'}.").tag(config=True)
+    response_headers = Dict(
+        key_trait=Unicode(),
+        value_trait=Unicode(),
+        help="Further headers of the hub's answers. A Content-Security-Policy replaces the hub's own.",
+    ).tag(config=True)
+    oauth_require_pkce = Bool(False, help="Refuse services and servers that log people in without PKCE.").tag(
+        config=True
+    )
+    token_expires_in_max_seconds = Int(
+        0, help="Longest life of a new API token in seconds; 0 allows tokens that last for ever."
+    ).tag(config=True)
+    api_page_default_limit = Int(50, min=1, help="Entries of a page of the API where none are asked for.").tag(
+        config=True
+    )
+    api_page_max_limit = Int(200, min=1, help="Most entries that a page of the API has.").tag(config=True)
+    use_legacy_stopped_server_status_code = Bool(
+        False, help="Answer 503 instead of 424 for stopped servers, as JupyterLab before 3.2 expects."
+    ).tag(config=True)
+    template_paths = List(
+        Unicode(),
+        help="Folders whose templates go before those of the same name that come with nbhub, which they reach as "
+        "templates/NAME.html. Templates for JupyterHub do not fit; they are left out and told of.",
+    ).tag(config=True)
+    template_vars = Dict(help="Variables for templates; a function among them is called with the user.").tag(
+        config=True
+    )
+    logo_file = Unicode(help="Picture to show instead of nbhub's; SVG, PNG or JPEG.").tag(config=True)
     trusted_proxies = Set(
         Unicode(), {"127.0.0.1", "::1"}, help="Addresses whose X-Forwarded headers the hub believes."
     ).tag(config=True)
@@ -161,12 +217,17 @@ class Hub(Application):
         """Address to tell people: public_url, or what ip and port make; ends with "/"."""
         if self.public_url:
             return self.public_url.rstrip("/") + "/"
-        host = "127.0.0.1" if self.ip in ("", "0.0.0.0", "::") else self.ip  # noqa: S104
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}{self.base_url}"
+        return f"{self._scheme}://{url_host(self.ip)}:{self.port}{self.base_url}"
+
+    @property
+    def _scheme(self) -> str:
+        return "https" if "ssl_cert" in self.config.Proxy else "http"
 
     def hub_address(self, hub_port: int) -> HubAddress:
         """Where servers and browsers reach the hub that listens on `hub_port`."""
-        connect = self.hub_connect_url.rstrip("/") or f"http://{self.hub_ip}:{hub_port}"
+        connect = (
+            self.hub_connect_url.rstrip("/") or f"http://{url_host(self.hub_connect_ip or self.hub_ip)}:{hub_port}"
+        )
         return HubAddress(
             base_url=self.base_url,
             api_url=f"{connect}{self.base_url}hub/api",
@@ -185,6 +246,18 @@ class Hub(Application):
             shutdown_on_logout=self.shutdown_on_logout,
             allow_named_servers=self.allow_named_servers,
             named_server_limit=self.named_server_limit_per_user,
+            default_server_name=self.default_server_name,
+            user_redirect_hook=self.user_redirect_hook,
+            implicit_spawn_seconds=self.implicit_spawn_seconds,
+            response_headers=tuple(self.response_headers.items()),
+            oauth_require_pkce=self.oauth_require_pkce,
+            token_expires_in_max=self.token_expires_in_max_seconds,
+            api_page_default_limit=self.api_page_default_limit,
+            api_page_max_limit=self.api_page_max_limit,
+            use_legacy_stopped_server_status_code=self.use_legacy_stopped_server_status_code,
+            template_paths=tuple(str(Path(path).expanduser().absolute()) for path in self.template_paths),
+            template_vars=self.template_vars,
+            logo_file=self.logo_file,
             active_server_limit=self.active_server_limit,
             concurrent_spawn_limit=self.concurrent_spawn_limit,
             slow_spawn_timeout=self.slow_spawn_timeout,
@@ -202,3 +275,9 @@ class Hub(Application):
     def habits(self) -> Habits:
         """What the sweep does."""
         return Habits(idle_timeout=self.idle_timeout)
+
+
+def url_host(ip: str) -> str:
+    """Return what stands for an address in a URL of this machine."""
+    host = "127.0.0.1" if ip in ("", "*", "0.0.0.0", "::") else ip  # noqa: S104
+    return f"[{host}]" if ":" in host else host

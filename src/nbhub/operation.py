@@ -16,8 +16,8 @@ from typing import Any
 
 import uvloop
 
-from nbhub import accounts, config, notebooks, serve
-from nbhub.app import Hub
+from nbhub import accounts, config, notebooks, secret, serve
+from nbhub.app import Hub, url_host
 from nbhub.authenticators.admission import make_named_users
 from nbhub.authenticators.base import Authenticator
 from nbhub.core.secrets import Keys
@@ -34,7 +34,6 @@ from nbhub.web.desk import Desk
 log = logging.getLogger("nbhub")
 
 Say = Callable[[str], None]
-SECRET_FILE = "secret"  # noqa: S105 - the name of the file, not what is in it
 
 
 def run(hub: Hub, say: Say) -> int:
@@ -62,6 +61,7 @@ class Operation:
         self.say = say
         self.clock = clock
         self.stop_asked = asyncio.Event()
+        self._failures = 0  # starts that failed since one went well
         self.failed = False  # a part of the hub ended by itself
         self._begun = clock()
         self._tasks: list[asyncio.Task[None]] = []
@@ -80,12 +80,13 @@ class Operation:
     async def running(self) -> AsyncIterator[None]:
         """Bring everything up, hand over, and take it down in order."""
         hub = self.hub
-        secret = prepare_folder(hub.folder)
+        prepare_folder(hub.folder)
+        root = secret.find(hub.cookie_secret, hub.cookie_secret_file, hub.folder, os.environ)
         listener = serve.listen(hub.hub_ip, hub.hub_port, "--Hub.hub_port")
         hub_port = listener.getsockname()[1]
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(listener.close)
-            self.keys = Keys.from_secret(secret)
+            self.keys = Keys.from_secret(root)
             self.store = await Store.open(hub.database, clock=self.clock)
             stack.push_async_callback(self.store.close)
             self.spawner: Spawner = config.build(hub.spawner_class, hub.config, parent=hub)
@@ -96,6 +97,8 @@ class Operation:
             self.authenticator.attach(self.store, self.clock)
             stack.push_async_callback(self.authenticator.close)
             await self.authenticator.check()
+            self.spawner.before_start = self.authenticator.before_start()
+            self.spawner.after_stop = self.authenticator.after_stop()
             await make_named_users(self.authenticator, self.store, self.clock())
             await self.spawner.check()
             self._wire(hub_port)
@@ -120,7 +123,7 @@ class Operation:
             holder=self.holder,
             pace=hub.pace(self.spawner),
         )
-        self.reconciler.steps.on_start = self.metrics.start_ended
+        self.reconciler.steps.on_start = self._start_ended
         self.reconciler.on_poll = self.metrics.polled
         self.reconciler.steps.on_stop = self.metrics.stop_ended
         self.desk = Desk(
@@ -141,7 +144,7 @@ class Operation:
             ip=hub.ip,
             port=hub.port,
             base_url=hub.base_url,
-            hub_target=f"{hub.hub_ip}:{hub_port}",
+            hub_target=f"{url_host(hub.hub_ip)}:{hub_port}",
             run_dir=hub.folder / "proxy" / str(hub.port),
             registry=self.metrics.registry,
         )
@@ -161,6 +164,16 @@ class Operation:
         self.say(f"nbhub is at {self.hub.address}")
         if link := await accounts.first_link(self.hub, self.store, self.authenticator, self.clock()):
             self.say(f"Make the first account, an administrator's, at {link.url} (works once, until {link.expiry})")
+
+    def _start_ended(self, ready: bool, seconds: float) -> None:
+        """Count a start; after too many failures in a row the hub ends, so that its supervisor makes it anew."""
+        self.metrics.start_ended(ready, seconds)
+        self._failures = 0 if ready else self._failures + 1
+        limit = self.spawner.consecutive_failure_limit
+        if limit and self._failures >= limit:
+            log.critical("starts failed in a row=%d, the limit (Spawner.consecutive_failure_limit); ending", limit)
+            self.failed = True
+            self.stop_asked.set()
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
@@ -213,44 +226,12 @@ class Operation:
                 await bell.wait(1.0)
 
 
-def prepare_folder(folder: Path) -> bytes:
-    """Make the data folder and its secret when missing; return the secret. Raises ConfigError."""
+def prepare_folder(folder: Path) -> None:
+    """Make the data folder when missing. Raises ConfigError."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return _secret(folder / SECRET_FILE)
     except OSError as error:
         raise ConfigError(
             f"The data folder {folder} cannot be used: {error.strerror or error}. "
             "Make it writable for this user, or choose another with --data-dir."
         ) from error
-
-
-def _secret(path: Path) -> bytes:
-    """Read the hub's one secret, or make it; every key is derived from it."""
-    if not path.exists():
-        _put_once(path, random_secrets.token_hex(32))
-    if path.stat().st_mode & 0o007:
-        raise ConfigError(f"{path} can be read by everybody. Make it private: chmod 600 {path}")
-    try:
-        secret = bytes.fromhex(path.read_text().strip())
-    except ValueError:
-        secret = b""
-    if len(secret) < 32:
-        raise ConfigError(
-            f"{path} does not hold 64 hexadecimal digits. Restore it from a backup; with a new one (delete the file) "
-            "everybody has to log in again and running servers have to be restarted."
-        )
-    return secret
-
-
-def _put_once(path: Path, text: str) -> None:
-    """Write a private file whole or not at all; another hub that was first wins."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(descriptor)
-    with contextlib.suppress(FileExistsError):
-        path.hardlink_to(draft)
-    draft.unlink()

@@ -119,6 +119,14 @@ class Authenticator(LoggingConfigurable):
     async def close(self) -> None:
         """Let go of connections; called once, at the end."""
 
+    def before_start(self) -> Callable[..., Any] | None:
+        """Return what has to be called with the user and the spawner before each start; usually nothing."""
+        return None
+
+    def after_stop(self) -> Callable[..., Any] | None:
+        """Return what has to be called with the user and the spawner after each stop; usually nothing."""
+        return None
+
     # -- names -------------------------------------------------------------------------------------------------------
 
     def normalize(self, name: str) -> str:

@@ -13,7 +13,18 @@ from nbhub.core.model import Server, User
 from nbhub.core.principal import Principal
 from nbhub.errors import Forbidden
 from nbhub.store import servers
-from nbhub.web import assets, client, identity, pages_admin, pages_server, pages_tokens, places, render
+from nbhub.web import (
+    assets,
+    client,
+    identity,
+    own_looks,
+    pages_admin,
+    pages_server,
+    pages_tokens,
+    places,
+    render,
+    visit,
+)
 from nbhub.web.desk import Desk
 
 log = logging.getLogger("nbhub.web")
@@ -42,8 +53,8 @@ async def index(request: Request) -> Response:
     """Lead to where a visit begins."""
     desk = places.desk(request)
     asking = await identity.identify(request)
-    if desk.settings.default_url:
-        return RedirectResponse(desk.settings.default_url, 302)
+    if destination := await places.default_url(desk, asking.user if asking is not None else None):
+        return RedirectResponse(destination, 302)
     if asking is None:
         return RedirectResponse(f"{desk.settings.hub_prefix}login?next={quote(desk.settings.hub_prefix, safe='')}", 302)
     if asking.user is None:
@@ -78,6 +89,11 @@ async def user_redirect(request: Request) -> Response:
         raise Forbidden("This page is for users, not for services.")
     desk = places.desk(request)
     rest = client.uri(request.scope).removeprefix(f"{desk.settings.hub_prefix}user-redirect").lstrip("/")
+    if (hook := desk.settings.user_redirect_hook) is not None:
+        user = visit.Visit(desk, asking.user).current_user
+        found = await visit.ask(hook, rest, request, user, desk.settings.base_url)
+        if found:
+            return RedirectResponse(str(found), 302)
     name = desk.settings.default_server_name
     destination = places.own_prefix(desk, asking.user, name) + rest
     return RedirectResponse(places.page_url(desk, "spawn", asking.user.name, name, next=destination), 302)
@@ -104,6 +120,9 @@ MESSAGES = {
 
 async def logo(request: Request) -> Response:
     """Return the picture that notebook servers show as a link back to the hub."""
+    file = places.desk(request).settings.logo_file
+    if file:
+        return assets.respond(request, *own_looks.logo(file))
     return assets.respond(request, render.FILES, assets.LOGO)
 
 
