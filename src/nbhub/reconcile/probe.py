@@ -34,7 +34,7 @@ class Prober:
 
     def pause(self, attempts: int) -> float:
         """Return the seconds until the next attempt: short at first, longer when many servers are waiting."""
-        patience = min(0.02 * 1.3**attempts, 0.1) if attempts < 200 else 0.5
+        patience = min(0.02 * 1.3**attempts, 0.05) if attempts < 600 else 0.5
         return max(patience, self.waiting / 1000)
 
 

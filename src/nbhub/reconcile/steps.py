@@ -263,7 +263,7 @@ class Steps:
         prefix = names.server_prefix(self.hub.base_url, server.user_name, server.name)
         loop = asyncio.get_running_loop()
         until = loop.time() + self.pace.probe_window
-        attempts = round((self.clock() - (server.deadline or 0) + self.spawner.http_timeout) * 10)
+        attempts = round((self.clock() - (server.deadline or 0) + self.spawner.http_timeout) * 20)
         self.prober.waiting += 1
         try:
             while not await self.prober.answers(server.url or "", prefix, self._patience(server)):
