@@ -23,6 +23,14 @@ AUTHENTICATORS = {
     "tmp": "nbhub.authenticators.tmp.TmpAuthenticator",
     "shared-password": "nbhub.authenticators.shared.SharedPasswordAuthenticator",
     "pam": "nbhub.authenticators.pam.PAMAuthenticator",
+    "generic-oauth": "nbhub.authenticators.oauth.GenericOAuthenticator",
+    "github": "nbhub.authenticators.oauth_presets.GitHubOAuthenticator",
+    "gitlab": "nbhub.authenticators.oauth_presets.GitLabOAuthenticator",
+    "google": "nbhub.authenticators.oauth_presets.GoogleOAuthenticator",
+    "azuread": "nbhub.authenticators.oauth_presets.AzureAdOAuthenticator",
+    "keycloak": "nbhub.authenticators.oauth_presets.KeycloakOAuthenticator",
+    "auth0": "nbhub.authenticators.oauth_presets.Auth0OAuthenticator",
+    "cilogon": "nbhub.authenticators.oauth_presets.CILogonOAuthenticator",
 }
 SPAWNERS = {
     "simple": "nbhub.spawners.process.SimpleLocalProcessSpawner",

@@ -58,7 +58,7 @@ class Admission:
             known = await identities.get(tx, user.id)
         if known is None or now - known.confirmed < source.auth_refresh_age:
             return True
-        answer = await source.refresh(user.name, self.opened(known.auth_state))
+        answer = await source.refresh_from(known.origin, user.name, self.opened(known.auth_state))
         if isinstance(answer, Identity):
             answer = await self._admitted(answer, user)
         async with self._store.write() as tx:
@@ -83,6 +83,14 @@ class Admission:
         async with self._store.read() as tx:
             known = await identities.get(tx, user.id)
         return None if known is None else self.opened(known.auth_state)
+
+    async def farewell(self, user: User, back: str) -> str:
+        """Return where a browser goes that was logged out, to be logged out at the source too; "" for nowhere."""
+        async with self._store.read() as tx:
+            known = await identities.get(tx, user.id)
+        if known is None:
+            return await self._source.logout_from("", None, back)
+        return await self._source.logout_from(known.origin, self.opened(known.auth_state), back)
 
     def opened(self, sealed: str | None) -> dict[str, Any] | None:
         """Return a state that was kept; None when there is none, or it was kept by a hub with another secret."""

@@ -49,6 +49,7 @@ class Authenticator(LoggingConfigurable):
 
     label: ClassVar[str] = "account"  # shown on the login page: "Sign in with your {label}"
     keeps_passwords: ClassVar[bool] = False  # people can choose and change theirs here
+    only_restrict: ClassVar[frozenset[str]] = frozenset()  # settings named allow… that let nobody in by themselves
 
     admin_users = Set(
         Unicode(),
@@ -179,13 +180,33 @@ class Authenticator(LoggingConfigurable):
         """Asking again is of any use."""
         return type(self).refresh is not Authenticator.refresh and self.auth_refresh_age > 0
 
+    def sources_by_name(self) -> Mapping[str, Authenticator]:
+        """Return the sources that can be chosen on the login page, the only one under the name ""."""
+        return {"": self}
+
+    def from_source(self, name: str, found: Identity) -> Identity:
+        """Return whom one of the sources identified, as somebody of this hub."""
+        return found
+
+    async def refresh_from(self, origin: str, name: str, auth_state: Mapping[str, Any] | None) -> Identity | bool:
+        """Like `refresh`, of somebody who came from that source."""
+        return await self.refresh(name, auth_state)
+
+    async def logout_from(self, origin: str, auth_state: Mapping[str, Any] | None, back: str) -> str:
+        """Return where a browser goes after it was logged out here, to be logged out there too; "" for nowhere.
+
+        `back` is where it may return to then, `origin` the source that its user came from.
+        """
+        return ""
+
     def origins(self) -> frozenset[str]:
         """Return the sources of accounts that can log in here."""
         return frozenset()
 
     def allows_somebody(self) -> bool:
         """Some setting lets somebody in."""
-        rules = (name for name in self.trait_names(config=True) if name.startswith("allow"))
+        names = set(self.trait_names(config=True)) - self.only_restrict
+        rules = (name for name in names if name.startswith("allow"))
         return bool(self.any_allow_config or any(getattr(self, name) for name in rules))
 
     def warning(self) -> str:
@@ -272,10 +293,6 @@ class RedirectAuthenticator(Authenticator):
         Raises Forbidden when the source refused or what it says cannot be believed, Unavailable when it is away.
         """
         raise NotImplementedError
-
-    async def logout_url(self, auth_state: Mapping[str, Any] | None, back: str) -> str:
-        """Return where a browser goes after it was logged out here, to be logged out there too; "" for nowhere."""
-        return ""
 
 
 class GroupRules(Authenticator):

@@ -7,6 +7,7 @@ from nbhub.web.desk import WebSettings
 LOGIN = "jupyterhub-hub-login"  # a secret; browsers send it to the hub's own pages only, never to servers
 SESSION_ID = "jupyterhub-session-id"  # names the login without being one; servers see it
 XSRF = "_xsrf"  # to be repeated by whoever changes something; scripts of the hub's pages read it
+JOURNEY = "nbhub-login"  # what a browser takes along to a provider of log-ins, sealed
 
 Header = tuple[bytes, bytes]
 
@@ -25,6 +26,11 @@ def xsrf(settings: WebSettings, token: str, *, secure: bool, anonymous: bool) ->
     """Return the Set-Cookie header of the token that changes have to carry."""
     age = 3600 if anonymous else None
     return _set(XSRF, token, settings.hub_prefix, secure=secure, max_age=age, http_only=False)
+
+
+def journey(settings: WebSettings, key: str, sealed: str, *, secure: bool, max_age: int) -> Header:
+    """Return the header of what a browser takes along to a provider; only its coming back shows it to us."""
+    return _set(f"{JOURNEY}-{key}", sealed, f"{settings.hub_prefix}oauth_callback", secure=secure, max_age=max_age)
 
 
 def cleared(settings: WebSettings, *, secure: bool) -> list[Header]:

@@ -9,12 +9,18 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from nbhub.authenticators.admission import Admission
-from nbhub.authenticators.base import Authenticator, Identity, PasswordAuthenticator, VisitAuthenticator
+from nbhub.authenticators.base import (
+    Authenticator,
+    Identity,
+    PasswordAuthenticator,
+    RedirectAuthenticator,
+    VisitAuthenticator,
+)
 from nbhub.authenticators.native import NativeAuthenticator
 from nbhub.core.model import User
-from nbhub.errors import BadRequest, Conflict, Forbidden, NbhubError, NotFound, TooManyRequests
+from nbhub.errors import BadRequest, Conflict, Forbidden, NbhubError, NotFound, TooManyRequests, Unavailable
 from nbhub.store import servers
-from nbhub.web import client, forms, identity, places, render, xsrf
+from nbhub.web import client, forms, identity, places, redirect, render, xsrf
 from nbhub.web.desk import Desk
 
 log = logging.getLogger("nbhub.login")
@@ -29,6 +35,8 @@ def routes(desk: Desk) -> list[Route]:
         Route("/login", take_login, methods=["POST"]),
         Route("/logout", log_out, methods=["GET", "POST"]),
     ]
+    if any(isinstance(source, RedirectAuthenticator) for source in desk.authenticator.sources_by_name().values()):
+        found += [Route("/oauth_login", leave), Route("/oauth_callback", come_back)]
     if isinstance(desk.authenticator, NativeAuthenticator):
         found += [
             Route("/signup", show_signup),
@@ -49,6 +57,9 @@ async def show_login(request: Request) -> Response:
     asking = await identity.identify(request)
     if asking is not None and asking.user is not None:
         return await _go_on(request, asking.user)
+    source = places.desk(request).authenticator
+    if source.auto_login and isinstance(source, RedirectAuthenticator) and not places.said(request):
+        return await leave(request)
     return await _login_page(request)
 
 
@@ -59,18 +70,64 @@ async def take_login(request: Request) -> Response:
     try:
         await xsrf.check(request)
         form = await forms.read(request)
-        found = await _identify(desk.authenticator, request, form)
+        found = await _identify(_chosen(desk, form.text("source")), request, form)
+        found = desk.authenticator.from_source(form.text("source"), found)
         user = await admit(desk, found)
-    except (BadRequest, Forbidden, TooManyRequests, Conflict) as error:
+    except (BadRequest, Forbidden, TooManyRequests, Conflict, Unavailable) as error:
         desk.metrics.logins.labels("failure").observe(desk.clock() - begun)
         return await _refused(request, error)
     desk.metrics.logins.labels("success").observe(desk.clock() - begun)
     return await _enter(request, user)
 
 
+async def leave(request: Request) -> Response:
+    """Send the browser to the provider that was chosen."""
+    desk, name = places.desk(request), request.query_params.get("source", "")
+    source = _chosen(desk, name)
+    if not isinstance(source, RedirectAuthenticator):
+        raise NotFound("There is no such way to log in.")
+    try:
+        return await redirect.depart(request, name, source)
+    except Unavailable as error:
+        return await _login_page(request, error.status, error.message)
+
+
+async def come_back(request: Request) -> Response:
+    """Let in whom the provider sent back, or say why not."""
+    desk = places.desk(request)
+    begun = desk.clock()
+    try:
+        journey = redirect.arrived(request)
+        source = _chosen(desk, journey.source)
+        assert isinstance(source, RedirectAuthenticator)
+        found = await redirect.identify(request, source, journey)
+        user = await admit(desk, desk.authenticator.from_source(journey.source, found))
+    except (BadRequest, Forbidden, Unavailable) as error:
+        desk.metrics.logins.labels("failure").observe(desk.clock() - begun)
+        log.warning("from=%s not logged in: %s", client.address(request.scope), ascii(error.message)[1:-1])
+        response = await _login_page(request, error.status, error.message)
+    else:
+        desk.metrics.logins.labels("success").observe(desk.clock() - begun)
+        response = await _enter(request, user, journey.destination)
+    response.raw_headers.append(redirect.forget(request))
+    return response
+
+
+def _chosen(desk: Desk, name: str) -> Authenticator:
+    """Return the source that was chosen on the login page."""
+    try:
+        return desk.authenticator.sources_by_name()[name]
+    except KeyError:
+        raise BadRequest("Choose how to log in.") from None
+
+
 async def admit(desk: Desk, found: Identity) -> User:
     """Return the user that an identity is, made or brought up to date. Raises Forbidden for one who may not enter."""
-    return await Admission(desk.authenticator, desk.store, desk.keys.auth_state, desk.clock).admit(found)
+    return await _admission(desk).admit(found)
+
+
+def _admission(desk: Desk) -> Admission:
+    return Admission(desk.authenticator, desk.store, desk.keys.auth_state, desk.clock)
 
 
 async def _identify(source: Authenticator, request: Request, form: forms.Form) -> Identity:
@@ -105,6 +162,7 @@ async def _go_on(request: Request, user: User, destination: str = "") -> Respons
 async def _login_page(request: Request, status: int = 200, problem: str = "", username: str = "") -> Response:
     desk = places.desk(request)
     source = desk.authenticator
+    ways = source.sources_by_name()
     return await render.page(
         request,
         "login.html",
@@ -112,7 +170,10 @@ async def _login_page(request: Request, status: int = 200, problem: str = "", us
         problem=problem,
         username=username,
         by_visit=isinstance(source, VisitAuthenticator),
-        asks_password=isinstance(source, PasswordAuthenticator) and source.asks_password,
+        by_name=any(isinstance(one, PasswordAuthenticator) for one in ways.values()),
+        asks_password=any(isinstance(one, PasswordAuthenticator) and one.asks_password for one in ways.values()),
+        ways=ways,
+        providers={name: one for name, one in ways.items() if isinstance(one, RedirectAuthenticator)},
         open_to_strangers=isinstance(source, NativeAuthenticator) and source.signup != "closed",
         next=places.wanted(request),
         said=places.said(request),
@@ -137,7 +198,8 @@ async def log_out(request: Request) -> Response:
     begun = desk.clock()
     asking = await identity.identify(request)
     everywhere = request.method == "POST" and bool((await forms.read(request)).text("everywhere"))
-    response = RedirectResponse(f"{desk.settings.hub_prefix}login", 303 if request.method == "POST" else 302)
+    said = "?said=out" if desk.authenticator.auto_login else ""
+    response = RedirectResponse(f"{desk.settings.hub_prefix}login{said}", 303 if request.method == "POST" else 302)
     if asking is None or asking.user is None or asking.via != "cookie":
         await identity.logout(request, response)
         return response
@@ -145,10 +207,22 @@ async def log_out(request: Request) -> Response:
         await identity.logout_everywhere(request, response, asking.user)
     else:
         await identity.logout(request, response)
+    response.headers["location"] = await _farewell(request, asking.user) or response.headers["location"]
     if desk.settings.shutdown_on_logout or asking.user.temporary:
         await _stop_servers(desk, asking.user)
     desk.metrics.logouts.observe(desk.clock() - begun)
     return response
+
+
+async def _farewell(request: Request, user: User) -> str:
+    """Return where the browser goes to be logged out at the provider too; "" when there is nothing to do there."""
+    desk = places.desk(request)
+    back = redirect.callback_url(request).removesuffix("oauth_callback") + "login?said=out"
+    try:
+        return await _admission(desk).farewell(user, back)
+    except Unavailable as error:
+        log.warning("user=%s is not logged out at the provider: %s", ascii(user.name)[1:-1], error.message)
+        return ""
 
 
 async def _stop_servers(desk: Desk, user: User) -> None:
