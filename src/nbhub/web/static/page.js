@@ -49,6 +49,13 @@
     }
   }
 
+  // What was said about the last step is not said again when the page is loaded anew.
+  const here = new URL(location.href);
+  if (here.searchParams.has("said")) {
+    here.searchParams.delete("said");
+    history.replaceState(null, "", here);
+  }
+
   // A page that shows something on its way looks again, unless somebody is using it.
   const changing = document.querySelector("[data-refresh]");
   if (changing) {
