@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from nbhub.authenticators.oauth import GenericOAuthenticator
 from nbhub.errors import ConfigError
-from nbhub.store import users
+from nbhub.store import grants, users
 from servers import faulty_provider
 from servers.faulty_provider import CLIENT, SECRET, FaultyProvider, garbage, refusal
 
@@ -326,6 +326,25 @@ async def test_asking_again(attach: Any, provider: FaultyProvider, clock: Any) -
     provider.replies["/token"] = refusal("invalid_grant")
     assert not await let_in.refresh(user)
     await own.close()
+
+
+async def test_who_is_no_longer_confirmed_is_logged_out(hub_of: Any, provider: FaultyProvider) -> None:
+    own = source(provider, enable_auth_state=True, auth_refresh_age=1)
+    async with hub_of(own) as hub:
+        browser = hub.client()
+        await visit(hub, provider, browser)
+        provider.replies["/token"] = garbage(status=500)
+        await asyncio.sleep(1.1)
+        assert (await browser.get("/hub/home")).status_code == 200  # as long as nobody knows better
+        assert provider.calls.count("/token") == 2
+        hub.app.identities._asking_again._due.clear()
+        provider.replies["/token"] = refusal("invalid_grant")
+        answer = await browser.get("/hub/home")
+        assert (answer.status_code, answer.headers["location"]) == (302, "/hub/login?next=%2Fhub%2Fhome")
+        async with hub.store.read() as tx:
+            user = await users.get(tx, "ann")
+            assert user is not None
+            assert await grants.list_sessions(tx, user.id, time.time()) == []
 
 
 async def test_settings_that_are_missing_are_named_at_start() -> None:

@@ -19,6 +19,7 @@ from nbhub.store import Bell, Reading, Wakeup, Writing, grants, users
 from nbhub.store.grants import TokenOwner
 from nbhub.web import client, cookies, xsrf
 from nbhub.web.activity import Activity
+from nbhub.web.asking_again import AskingAgain
 from nbhub.web.desk import Desk
 from nbhub.web.errors import LoginNeeded
 
@@ -105,6 +106,7 @@ class Identities:
     def __init__(self, desk: Desk, activity: Activity) -> None:
         self._desk = desk
         self._activity = activity
+        self._asking_again = AskingAgain(desk)
         self._known: dict[str, Known] = {}
         self._of_owner: dict[str, set[str]] = {}
         self._roles: dict[int, tuple[str, ...]] = {}
@@ -176,11 +178,21 @@ class Identities:
         found = await self._find("cookie", secrets.hash_token(login))
         if found is None:
             return None
+        if self._asking_again.is_needed:
+            found = await self._confirmed(found, login)
+            if found is None:
+                return None
         if api and request.method == "POST" and not _is_json(request):
             return None  # a form of any site could be the sender
         if xsrf.is_needed(request.scope):
             await xsrf.check(request)
         return found
+
+    async def _confirmed(self, found: Principal, login: str) -> Principal | None:
+        """Return who is logged in, with the rights that the source says now; None when it no longer knows them."""
+        if found.user is None or not await self._asking_again.confirms(found.user):
+            return None
+        return await self._find("cookie", secrets.hash_token(login))
 
     async def _find(self, kind: str, hashed: str) -> Principal | None:
         now = self._desk.clock()
