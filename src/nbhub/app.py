@@ -14,6 +14,7 @@ from nbhub.core.launch import HubAddress
 from nbhub.core.lifecycle import Limits
 from nbhub.reconcile import Pace
 from nbhub.reconcile.sweep import Habits
+from nbhub.services import Declared, declare
 from nbhub.spawners.base import Spawner
 from nbhub.web.desk import WebSettings
 
@@ -94,6 +95,30 @@ class Hub(Application):
         group="nbhub.spawners",
         known=SPAWNERS,
         help="How servers are run.",
+    ).tag(config=True)
+
+    # services and rights
+    services = List(
+        Dict(),
+        help="Programs beside the hub, each a dict: name; url, to be reached at /services/NAME/; command, to be run "
+        "and kept running by the hub (with cwd, environment, user); api_token; admin; info; display; timeout; "
+        "oauth_no_confirm, oauth_client_id, oauth_redirect_uri, oauth_client_allowed_scopes. See docs/services.md.",
+    ).tag(config=True)
+    load_roles = List(
+        Dict(),
+        help="Roles, each a dict: name, description, scopes, and who has it: users, groups, services. A list that is "
+        "given says it all; without it, who has the role is left as it is.",
+    ).tag(config=True)
+    load_groups = Dict(
+        help="Groups by name, such as {'class-a': {'users': ['alice'], 'properties': {}}}. Users are added, never "
+        "taken out; properties are replaced.",
+    ).tag(config=True)
+    custom_scopes = Dict(
+        help="Scopes of services' own, by name: {'custom:grades:read': {'description': 'Read grades.', "
+        "'subscopes': []}}.",
+    ).tag(config=True)
+    extra_user_scopes = Set(
+        Unicode(), help="Scopes that every user has besides their own things, such as {'access:services'}."
     ).tag(config=True)
 
     # limits and habits
@@ -241,6 +266,16 @@ class Hub(Application):
             api_url=f"{connect}{self.base_url}hub/api",
             public_url=self.public_url and self.address,
             cookie_options=dict(self.cookie_options),
+        )
+
+    def declared(self) -> Declared:
+        """Services, roles and groups as the configuration has them; raises ConfigError."""
+        return declare(
+            services=self.services,
+            roles=self.load_roles,
+            groups=self.load_groups,
+            custom_scopes=self.custom_scopes,
+            user_scopes=self.extra_user_scopes,
         )
 
     def web_settings(self) -> WebSettings:

@@ -16,10 +16,11 @@ from typing import Any
 
 import uvloop
 
-from nbhub import accounts, config, notebooks, secret, serve
+from nbhub import accounts, config, notebooks, secret, serve, services
 from nbhub.app import Hub, url_host
 from nbhub.authenticators.admission import make_named_users
 from nbhub.authenticators.base import Authenticator
+from nbhub.core import scopes
 from nbhub.core.secrets import Keys
 from nbhub.errors import ConfigError, DatabaseUnavailable
 from nbhub.metrics import Metrics
@@ -34,6 +35,7 @@ from nbhub.web.desk import Desk
 log = logging.getLogger("nbhub")
 
 Say = Callable[[str], None]
+SERVICES = "services"
 
 
 def run(hub: Hub, say: Say) -> int:
@@ -80,6 +82,8 @@ class Operation:
     async def running(self) -> AsyncIterator[None]:
         """Bring everything up, hand over, and take it down in order."""
         hub = self.hub
+        self.declared = hub.declared()
+        scopes.declare(self.declared.custom_scopes)
         prepare_folder(hub.folder)
         root = secret.find(hub.cookie_secret, hub.cookie_secret_file, hub.folder, os.environ)
         listener = serve.listen(hub.hub_ip, hub.hub_port, "--Hub.hub_port")
@@ -101,6 +105,7 @@ class Operation:
             self.spawner.after_stop = self.authenticator.after_stop()
             await make_named_users(self.authenticator, self.store, self.clock())
             await self.spawner.check()
+            await self._apply_configuration()
             self._wire(hub_port)
             try:
                 await self._open(stack, listener)
@@ -110,9 +115,32 @@ class Operation:
             finally:
                 await self._close()
 
+    async def _apply_configuration(self) -> None:
+        """Make services, roles and groups what the configuration says."""
+        if self.declared.groups and getattr(self.authenticator, "manage_groups", False):
+            raise ConfigError(
+                "c.Hub.load_groups and c.Authenticator.manage_groups both say who is in which group. Take one out."
+            )
+        await services.apply(
+            self.store,
+            self.declared,
+            base_url=self.hub.base_url,
+            now=self.clock(),
+            normalize=self.authenticator.normalize,
+            admin_users=self.authenticator.admin_users,
+        )
+
     def _wire(self, hub_port: int) -> None:
         hub = self.hub
         address = hub.hub_address(hub_port)
+        self.keeper = services.Keeper(
+            self.store,
+            self.declared.services,
+            services.Workshop(hub.folder / "services", address, self.clock),
+            holder=self.holder,
+            clock=self.clock,
+            alone=not hub.database.startswith("postgres"),
+        )
         self.metrics = Metrics()
         self.reconciler = Reconciler(
             self.store,
@@ -157,6 +185,7 @@ class Operation:
             self._spawn(self.proxy.run(self.store), "proxy")
         self._spawn(self.front.run(), "front desk")
         self._spawn(self.reconciler.run(), "reconciler")
+        self._spawn(self.keeper.run(), SERVICES)
         self._spawn(sweep.run(self.store, self.hub.habits(), self.clock), "sweep")
         self.metrics.startup.set(self.clock() - self._begun)
         if warning := self.authenticator.warning():
@@ -191,6 +220,7 @@ class Operation:
     # -- going down ----------------------------------------------------------------------------------------------
 
     async def _close(self) -> None:
+        await self._stop_services()
         self.stop_asked.set()
         self.front.close()
         self.web.should_exit = True
@@ -199,6 +229,13 @@ class Operation:
         for task in (web, *others):
             task.cancel()
         await asyncio.gather(web, *others, return_exceptions=True)
+
+    async def _stop_services(self) -> None:
+        """End the managed services, while there still is a hub that they can call."""
+        running = [task for task in self._tasks if task.get_name() == SERVICES]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
     async def _stop_servers(self) -> None:
         """Ask all servers to stop and wait until they have, as long as stopping may take."""

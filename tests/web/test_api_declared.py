@@ -37,7 +37,7 @@ async def test_every_endpoint_declares_its_access(hub: Any, endpoint: Endpoint) 
         scopes.validate(access.scopes)
         assert not access.on or "{user}" in endpoint.pattern or f"{{{access.on}}}" in endpoint.pattern
         assert bool(access.on) == ("{" in endpoint.pattern)
-    path = endpoint.pattern.format(user="alice", server="x", token="a1", group="g")
+    path = endpoint.pattern.format(user="alice", server="x", token="a1", group="g", service="s")
     answer = await hub.client().request(endpoint.method, f"/hub/api/{path}", json={})
     if access.kind == "open":
         assert answer.status_code in (200, 404, 400)

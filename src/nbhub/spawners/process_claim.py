@@ -46,6 +46,12 @@ class Claim:
         self._refuse_if_overtaken(generation)
         return await self._seize(generation, patience, seconds)
 
+    async def empty(self, patience: Patience, seconds: float) -> int:
+        """End whatever runs, of whichever generation, and return the locked descriptor that allows to launch."""
+        lock = await self._seize(None, patience, seconds)
+        assert isinstance(lock, int)
+        return lock
+
     async def clear(self, generation: int, patience: Patience, seconds: float) -> None:
         """End whatever runs, and let no start of this generation or an older one begin later."""
         if not self._ever_used():

@@ -9,10 +9,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from nbhub.core import names
 from nbhub.core.model import Server, User
 from nbhub.core.principal import Principal
 from nbhub.errors import Forbidden
-from nbhub.store import servers
+from nbhub.store import servers, services
 from nbhub.web import (
     assets,
     client,
@@ -69,6 +70,7 @@ async def home(request: Request) -> Response:
     if asking.user is None:
         raise Forbidden("This page is for users, not for services.")
     default, named = await _own_servers(desk, asking.user)
+    shown = await _services(desk, asking)
     return await render.page(
         request,
         "home.html",
@@ -79,6 +81,7 @@ async def home(request: Request) -> Response:
         has_options=bool(await desk.spawner.form(await pages_server.subject(desk, asking.user, ""))),
         may_start=_may(asking, "start:servers"),
         said=places.said(request),
+        services=shown,
     )
 
 
@@ -147,6 +150,17 @@ async def _own_servers(desk: Desk, user: User) -> tuple[Server | None, list[Serv
         found = (await servers.of_users(tx, [user.id], include_stopped=True))[user.id]
     default = next((record for record in found if not record.name), None)
     return default, [record for record in found if record.name]
+
+
+async def _services(desk: Desk, asking: Principal) -> list[tuple[str, str]]:
+    """Return name and address of the services that the visitor may use and that are meant to be shown."""
+    async with desk.store.read() as tx:
+        found = await services.list_all(tx)
+    return [
+        (entry.name, names.service_prefix(desk.settings.base_url, entry.name))
+        for entry in found
+        if entry.url and entry.display and asking.holds("access:services", service=entry.name)
+    ]
 
 
 def _may(asking: Principal, scope: str) -> bool:

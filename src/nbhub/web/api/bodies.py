@@ -96,6 +96,20 @@ class NewGroup(Struct):
     users: list[str] = []
 
 
+class NewService(Struct, forbid_unknown_fields=True):
+    """POST /services/NAME. Only the configuration can name a command to run."""
+
+    url: Annotated[str, Meta(max_length=1023)] = ""
+    api_token: str = ""
+    admin: bool = False
+    display: bool = True
+    info: dict[str, Any] = {}
+    oauth_no_confirm: bool = False
+    oauth_client_id: Text = ""
+    oauth_redirect_uri: Annotated[str, Meta(max_length=1023)] = ""
+    oauth_client_allowed_scopes: list[Annotated[str, Meta(max_length=1023)]] = []
+
+
 class GroupUsers(Struct, forbid_unknown_fields=True):
     """POST and DELETE of the users of a group."""
 

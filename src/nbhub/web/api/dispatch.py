@@ -79,6 +79,9 @@ async def authorize(desk: Desk, caller: Principal, access: Access, params: dict[
     if access.on == "group":
         caller.require_any(access.scopes, group=params["group"])
         return
+    if access.on == "service":
+        caller.require_any(access.scopes, service=params["service"])
+        return
     if not access.on:
         caller.require_any(access.scopes)
         return

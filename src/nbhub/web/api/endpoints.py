@@ -67,6 +67,11 @@ def on_group(*scopes: str) -> Access:
     return Access("scoped", scopes, "group")
 
 
+def on_service(*scopes: str) -> Access:
+    """Any of the scopes, on the service that the path names."""
+    return Access("scoped", scopes, "service")
+
+
 def on_hub(*scopes: str) -> Access:
     """Any of the scopes, without a filter."""
     return Access("scoped", scopes, "")

@@ -8,7 +8,7 @@ from typing import Any
 from nbhub.authenticators.base import check_name
 from nbhub.core.model import Group
 from nbhub.errors import BadRequest, Conflict, NotFound
-from nbhub.store import Reading, groups
+from nbhub.store import Reading, grants, groups
 from nbhub.web.api import bodies, paging
 from nbhub.web.api.endpoints import Call, Endpoints, Reply, empty, json, listing, on_group, on_hub
 
@@ -119,16 +119,17 @@ async def _models(tx: Reading, call: Call, found: Sequence[Group]) -> list[dict[
     """Return groups as the caller may see them."""
     ids = [group.id for group in found]
     members = await groups.members_of(tx, ids)
-    return [_model(call, group, members[group.id]) for group in found]
+    held = await grants.held_by(tx, "group", ids)
+    return [_model(call, group, members[group.id], held[group.id]) for group in found]
 
 
-def _model(call: Call, group: Group, members: Sequence[str]) -> dict[str, Any]:
+def _model(call: Call, group: Group, members: Sequence[str], roles: Sequence[str]) -> dict[str, Any]:
     holds = call.principal.holds
     model: dict[str, Any] = {"kind": "group", "name": group.name}
     if holds("read:groups", group=group.name):
         model |= {"users": list(members), "properties": group.properties}
     if holds("read:roles:groups", group=group.name):
-        model["roles"] = []
+        model["roles"] = list(roles)
     return model
 
 

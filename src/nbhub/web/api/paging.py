@@ -38,12 +38,16 @@ def answer(call: Call, page: Page, items: list[Any], total: int) -> Reply:
     """Return the items, with the frame that the client asked for."""
     if not page.framed:
         return json(items)
+    return json({"items": items, "_pagination": frame(call, page, total)})
+
+
+def frame(call: Call, page: Page, total: int) -> dict[str, Any]:
+    """Return where the next part of a list of `total` items is."""
     following: dict[str, Any] | None = None
     after = page.offset + page.limit
     if after < total:
         following = {"offset": after, "limit": page.limit, "url": _url(call, after, page.limit)}
-    frame = {"offset": page.offset, "limit": page.limit, "total": total, "next": following}
-    return json({"items": items, "_pagination": frame})
+    return {"offset": page.offset, "limit": page.limit, "total": total, "next": following}
 
 
 def _url(call: Call, offset: int, limit: int) -> str:
