@@ -32,6 +32,7 @@ AUTHENTICATORS = {
     "keycloak": "nbhub.authenticators.oauth_presets.KeycloakOAuthenticator",
     "auth0": "nbhub.authenticators.oauth_presets.Auth0OAuthenticator",
     "cilogon": "nbhub.authenticators.oauth_presets.CILogonOAuthenticator",
+    "ldap": "nbhub.authenticators.ldap.LDAPAuthenticator",
 }
 SPAWNERS = {
     "simple": "nbhub.spawners.process.SimpleLocalProcessSpawner",
