@@ -43,7 +43,7 @@ async def test_start_open_restart_stop_from_home(hub: Any) -> None:
     await until_ready(hub, "ada")
     assert (await hub.server("ada")).start_generation > first
     answer = await submit(browser, read(await browser.get("/hub/home")).form("/hub/stop/ada"))
-    assert answer.headers["location"] == "/hub/home?said=stopping"
+    assert answer.headers["location"] in ("/hub/home?said=stopped", "/hub/home?said=stopping")
 
     async def stopped() -> bool:
         return not (await hub.server("ada")).active
@@ -303,7 +303,11 @@ async def test_an_address_of_a_stopped_server_offers_to_start_it(hub: Any) -> No
     assert answer.status_code == 424
     page = read(answer)
     assert "Your server is not running" in page.words
-    assert page.has("a", href="/hub/spawn/ada?next=%2Fhub%2Fuser%2Fada%2Flab%2Ftree%2Fx.ipynb")
+    start = "/hub/spawn/ada?next=%2Fhub%2Fuser%2Fada%2Flab%2Ftree%2Fx.ipynb"
+    assert page.has("a", href=start)
+    await browser.get(start)
+    await until_ready(hub, "ada")
+    assert (await browser.get(start)).headers["location"] == "/user/ada/lab/tree/x.ipynb"
 
 
 async def test_the_way_in_follows_the_settings(hub_with: Callable[..., Any]) -> None:

@@ -225,10 +225,9 @@ async def take_stop(request: Request) -> Response:
     desk = places.desk(request)
     remove = form.flag("remove") and bool(name)
     record = await asks.ask_stop(desk, owner.name, name, remove=remove)
-    if record is not None:
-        await asks.await_stop(desk, record, min(0.3, desk.settings.slow_stop_timeout))
+    done = record is None or await asks.await_stop(desk, record, min(0.3, desk.settings.slow_stop_timeout))
     back = next_url.safe(form.text("next"), client.own_origins(request.scope, desk.settings))
-    said = "removed" if remove else "stopping"
+    said = ("removed" if done else "removing") if remove else ("stopped" if done else "stopping")
     return RedirectResponse(back or f"{desk.settings.hub_prefix}home?said={said}", 303)
 
 
@@ -268,7 +267,12 @@ def _to_active(request: Request, record: Server) -> Response:
 
 
 def _destination(request: Request, record: Server) -> str:
-    return places.wanted(request) or places.server_url(places.desk(request), record)
+    """Return where to go once the server runs; the hub's address that stands in for one of the server leads there."""
+    desk = places.desk(request)
+    wanted, stand_in = places.wanted(request), f"{desk.settings.hub_prefix}user/"
+    if wanted.startswith(stand_in):
+        return f"{desk.settings.base_url}user/{wanted.removeprefix(stand_in)}"
+    return wanted or places.server_url(desk, record)
 
 
 def _pending_url(request: Request, record: Server) -> str:
