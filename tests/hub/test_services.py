@@ -194,6 +194,30 @@ async def test_one_of_two_hubs_runs_it(folder: Path, postgresql_url: str) -> Non
     assert not lives(second)
 
 
+@pytest.mark.timeout(200)
+async def test_another_hub_takes_over_from_a_killed_one(folder: Path, postgresql_url: str) -> None:
+    command = [sys.executable, "-c", "import time; time.sleep(1000)"]
+    settings = OPEN + f"c.JupyterHub.services = [{{'name': 'sleeper', 'command': {command!r}}}]\n"
+    one = HubProcess(folder / "one", settings, db_url=postgresql_url)
+    two = HubProcess(folder / "two", settings, db_url=postgresql_url)
+    await one.start()
+    await two.start()
+    try:
+        async with two.client(await two.token()) as api:
+            first = await running(api, "sleeper")
+            one.kill()
+            second = await running(api, "sleeper", but=first)
+            assert lives(first)
+            # The hub of that machine comes back, finds that it has nothing to run, and tidies up.
+            await one.start()
+            await until(lambda: not lives(first), "what the killed hub left ends", 60)
+            assert await pid_of(api, "sleeper") == second
+            assert lives(second)
+    finally:
+        for hub in (one, two):
+            await hub.stop()
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

@@ -121,3 +121,23 @@ async def test_the_menu_shows_what_one_may_use(hub: Any) -> None:
     page = (await root.get("/hub/home")).text
     assert "/services/web/" in page
     assert "/services/hidden/" not in page
+
+
+async def test_roles_of_tokens_and_servers_can_be_given_another_meaning(hub: Any) -> None:
+    alice = await hub.api("alice")
+    async with hub.store.write() as tx:
+        await grants.put_role(tx, "token", scopes=["read:users!user"])
+        await grants.put_role(tx, "server", scopes=["read:servers!server"])
+        await grants.put_role(tx, "own", scopes=["servers!user"])
+    usual = (await alice.post("/hub/api/users/alice/tokens")).json()
+    assert "read:users!user=alice" in usual["scopes"]
+    assert "servers!user=alice" not in usual["scopes"]
+    own = await alice.post("/hub/api/users/alice/tokens", json={"roles": ["own"]})
+    assert "servers!user=alice" in own.json()["scopes"]
+    assert (await alice.post("/hub/api/users/alice/tokens", json={"roles": ["none"]})).status_code == 400
+    assert (await alice.post("/hub/api/users/alice/server")).status_code == 201
+    owner = (await hub.server("alice")).user_id
+    async with hub.store.read() as tx:
+        tokens = await grants.list_tokens(tx, user_id=owner, now=hub.desk.clock())
+    [scopes] = [token.scopes for token, _ in tokens if token.note.startswith("Server at")]
+    assert scopes == ("users:activity!user", "read:servers!server")

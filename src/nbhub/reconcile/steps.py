@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from nbhub.core import launch, names, scopes, secrets
+from nbhub.core import launch, names, roles, scopes, secrets
 from nbhub.core.lifecycle import ABSENT, Limits, Observation, Probe, Settle, Start, Step, Stop, late
-from nbhub.core.model import OAuthClient, Phase, ProgressEvent, Server, User
+from nbhub.core.model import OAuthClient, Phase, ProgressEvent, Role, Server, User
 from nbhub.errors import BackendUnavailable, BadRequest, NbhubError, SpawnError
 from nbhub.reconcile.probe import ATTEMPT_SECONDS, Prober
 from nbhub.spawners.base import Checkpoint, Handle, Spawner
@@ -149,11 +149,12 @@ class Steps:
         build = launch.build(server, subject.user, subject.groups, hub, prepared.template, token, prepared.settings)
         async with self.store.write() as tx:
             await self._record(tx, held, **status)
+            role = await grants.get_role(tx, roles.SERVER)
             await grants.issue_server_grants(
                 tx,
                 held.server,
                 token_hash=secrets.hash_token(token),
-                scopes=(SERVER_MAY, f"access:servers!server={held.full_name}", *prepared.token_scopes),
+                scopes=_token_scopes(held, role, prepared.token_scopes),
                 note=f"Server at {build.prefix}",
                 client=self._oauth_client(held.server, build, token),
                 now=now,
@@ -399,3 +400,13 @@ class Steps:
         if not await servers.record(tx, held.server.id, held.token, **status):
             raise LeaseLost
         held.server = replace(held.server, **status)
+
+
+def _token_scopes(held: Held, role: Role | None, more: Iterable[str]) -> tuple[str, ...]:
+    """Return what a server may do with its token: what the role `server` says, and what its spawner adds."""
+    usual = role is None or role.scopes == roles.BUILT_IN[roles.SERVER].scopes
+    return (
+        SERVER_MAY,
+        *((f"access:servers!server={held.full_name}",) if usual or role is None else role.scopes),
+        *more,
+    )

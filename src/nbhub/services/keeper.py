@@ -31,7 +31,7 @@ log = logging.getLogger("nbhub.services")
 class Pace:
     """Seconds. `lease`: how long a hub that is gone still counts; `look`: how often others look whether it is."""
 
-    lease: float = 30.0
+    lease: float = 15.0
     look: float = 5.0
     first_pause: float = 1.0  # before the first new launch; doubles with every further one
     longest_pause: float = 60.0
@@ -87,6 +87,7 @@ class Keeper:
                 entry = await self._take(spec)
                 await self._serve(spec, entry)
             except Lost:
+                await self._clear_leftover(spec)
                 await asyncio.sleep(self._pace.look)
                 continue
             except NbhubError as error:
@@ -96,6 +97,15 @@ class Keeper:
             log.info("service=%s launched again in %.1fs", spec.name, pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, self._pace.longest_pause)
+
+    async def _clear_leftover(self, spec: ServiceSpec) -> None:
+        """End a process of an earlier hub of this machine, when another hub runs the service by now."""
+        with contextlib.suppress(NbhubError):
+            async with self._store.read() as tx:
+                entry = await services.get(tx, spec.name)
+            if self._workshop.is_left_over(spec, entry):
+                log.info("service=%s left over by an earlier hub is ended; another hub runs it now", spec.name)
+                os.close(await self._workshop.place(spec))
 
     async def _serve(self, spec: ServiceSpec, entry: ServiceEntry) -> None:
         """Have one process and look after it to its end. Raises Lost; what is left at the end is ended."""

@@ -29,6 +29,7 @@ from nbhub.spawners.processes import Identity, is_alive
 
 PATIENCE = Patience(interrupt=5.0, term=5.0, kill=3.0)
 PLACE_SECONDS = 20.0  # for another hub of this machine that is just launching or ending the same service
+JUST_SECONDS = 30.0  # a hub that launched so long ago has noted it, or is dead
 LOG_LIMIT = 50_000_000
 ENV_KEEP = (
     "PATH", "PYTHONPATH", "CONDA_ROOT", "CONDA_DEFAULT_ENV", "VIRTUAL_ENV", "LANG", "LC_ALL", "LD_LIBRARY_PATH",
@@ -56,6 +57,14 @@ class Workshop:
         if not same or noted is None or entry.process.get("settings") != self.digest(spec):
             return None
         return noted if is_alive(noted) else None
+
+    def is_left_over(self, spec: ServiceSpec, entry: ServiceEntry | None) -> bool:
+        """Say whether a process lives here that is not the one that the database knows, nor one just launched."""
+        record = self.files(spec.name).record()
+        if record is None or record.process is None or self.clock() - record.at < JUST_SECONDS:
+            return False
+        noted = None if entry is None else Identity.of_state(entry.process)
+        return record.process != noted and is_alive(record.process)
 
     def digest(self, spec: ServiceSpec) -> str:
         """Return what changes when a new process would be told anything else, its random token aside."""

@@ -50,11 +50,12 @@ async def create_token(call: Call) -> Reply:
 
 async def make(desk: Desk, user_name: str, body: bodies.NewToken) -> tuple[str, User, Token]:
     """Make a token for a user: return its secret, its owner and the record. Raises BadRequest, NotFound."""
-    granted, expires_at = _scopes(body), _expiry(desk, body)
-    scopes.validate(granted)
+    expires_at = _expiry(desk, body)
+    scopes.validate(body.scopes or ())
     token, now = secrets.new_code(length=32), desk.clock()
     async with desk.store.write() as tx:
         owner = await existing(tx, user_name)
+        granted = await _scopes(tx, body)
         await _check_held(tx, owner, granted)
         record = await grants.create_token(
             tx,
@@ -117,16 +118,19 @@ async def _one(tx: Reading, desk: Desk, owner: User, token_id: str) -> tuple[Tok
     return found
 
 
-def _scopes(body: bodies.NewToken) -> tuple[str, ...]:
-    """Return the scopes that are asked for, those of roles included; all of the owner's when none are."""
+async def _scopes(tx: Reading, body: bodies.NewToken) -> tuple[str, ...]:
+    """Return the scopes that are asked for, those of roles included; those of the role `token` when none are."""
     if body.scopes is not None and body.roles is not None:
         raise BadRequest("Give scopes or roles, not both.")
-    if body.roles is not None:
-        unknown = [name for name in body.roles if name not in roles.BUILT_IN]
-        if unknown:
-            raise BadRequest(f"There is no role {unknown[0][:64]!r} for tokens.")
-        return tuple(dict.fromkeys(scope for name in body.roles for scope in roles.BUILT_IN[name].scopes))
-    return tuple(dict.fromkeys(body.scopes)) if body.scopes is not None else ("inherit",)
+    if body.scopes is not None:
+        return tuple(dict.fromkeys(body.scopes))
+    granted: dict[str, None] = {}
+    for name in (roles.TOKEN,) if body.roles is None else body.roles:
+        role = await grants.get_role(tx, name)
+        if role is None:
+            raise BadRequest(f"There is no role {name[:64]!r} for tokens.")
+        granted |= dict.fromkeys(role.scopes)
+    return tuple(granted)
 
 
 def _expiry(desk: Desk, body: bodies.NewToken) -> float | None:
