@@ -9,6 +9,7 @@ from typing import Any
 from traitlets import Bool, Bytes, Callable, Dict, Enum, Float, Int, List, Set, Unicode, Union, default, observe
 from traitlets.config import Application
 
+from nbhub.authenticators import known
 from nbhub.config import Duration, Plugin, URLPrefix
 from nbhub.core.launch import HubAddress
 from nbhub.core.lifecycle import Limits
@@ -18,22 +19,7 @@ from nbhub.services import Declared, declare
 from nbhub.spawners.base import Spawner
 from nbhub.web.desk import WebSettings
 
-AUTHENTICATORS = {
-    "native": "nbhub.authenticators.native.NativeAuthenticator",
-    "dummy": "nbhub.authenticators.dummy.DummyAuthenticator",
-    "tmp": "nbhub.authenticators.tmp.TmpAuthenticator",
-    "shared-password": "nbhub.authenticators.shared.SharedPasswordAuthenticator",
-    "pam": "nbhub.authenticators.pam.PAMAuthenticator",
-    "generic-oauth": "nbhub.authenticators.oauth.GenericOAuthenticator",
-    "github": "nbhub.authenticators.oauth_presets.GitHubOAuthenticator",
-    "gitlab": "nbhub.authenticators.oauth_presets.GitLabOAuthenticator",
-    "google": "nbhub.authenticators.oauth_presets.GoogleOAuthenticator",
-    "azuread": "nbhub.authenticators.oauth_presets.AzureAdOAuthenticator",
-    "keycloak": "nbhub.authenticators.oauth_presets.KeycloakOAuthenticator",
-    "auth0": "nbhub.authenticators.oauth_presets.Auth0OAuthenticator",
-    "cilogon": "nbhub.authenticators.oauth_presets.CILogonOAuthenticator",
-    "ldap": "nbhub.authenticators.ldap.LDAPAuthenticator",
-}
+AUTHENTICATORS = known.KNOWN
 SPAWNERS = {
     "simple": "nbhub.spawners.process.SimpleLocalProcessSpawner",
     "localprocess": "nbhub.spawners.process.LocalProcessSpawner",

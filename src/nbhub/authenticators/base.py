@@ -184,6 +184,10 @@ class Authenticator(LoggingConfigurable):
         """Return the sources that can be chosen on the login page, the only one under the name ""."""
         return {"": self}
 
+    def label_of(self, name: str) -> str:
+        """Return what the login page says of a source after "Log in with"."""
+        return self.label
+
     def from_source(self, name: str, found: Identity) -> Identity:
         """Return whom one of the sources identified, as somebody of this hub."""
         return found
@@ -277,11 +281,6 @@ class Departure:
 
 class RedirectAuthenticator(Authenticator):
     """A source with a login page of its own, to which the browser is sent and from which it comes back."""
-
-    @property
-    def login_name(self) -> str:
-        """What the button on the login page says after "Log in with"."""
-        return self.label
 
     async def begin(self, callback_url: str) -> Departure:
         """Return where to send the browser; it comes back to `callback_url`. Raises Unavailable."""

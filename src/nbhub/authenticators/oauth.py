@@ -149,8 +149,12 @@ class OAuthenticator(GroupRules, RedirectAuthenticator):
 
     @property
     def login_name(self) -> str:
-        """See RedirectAuthenticator."""
+        """What people call the provider."""
         return self.login_service or self.label
+
+    def label_of(self, name: str) -> str:
+        """See Authenticator."""
+        return self.login_name
 
     async def check(self) -> None:
         """See Authenticator."""

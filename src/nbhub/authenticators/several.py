@@ -1,0 +1,188 @@
+"""Several sources at once, chosen on the login page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from traitlets import Bool, Dict, TraitError
+
+from nbhub import config
+from nbhub.authenticators.base import Authenticator, Identity, check_name
+from nbhub.authenticators.known import KNOWN
+from nbhub.authenticators.local import LocalAuthenticator
+from nbhub.authenticators.native import NativeAuthenticator
+from nbhub.config import Plugin
+from nbhub.errors import ConfigError, Forbidden
+
+if TYPE_CHECKING:
+    from nbhub.store import Store
+
+_KEY = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+_OURS = ("class", "label", "prefix")
+
+
+class SeveralAuthenticator(Authenticator):
+    """Lets people choose where they log in. Rules are those of c.Authenticator and of each source."""
+
+    sources = Dict(
+        help="By a short name: the source's class (or the name of one, such as ldap or github), label (what the button "
+        "says), prefix (put before the names of its users) and any of its settings, as in {'staff': {'class': 'ldap', "
+        "'server_address': 'ldap.example.org'}, 'guests': {'class': 'github', 'prefix': 'github-'}}."
+    ).tag(config=True)
+    same_names = Bool(
+        False,
+        help="The same name means the same person in all sources, so that none needs a prefix. Wherever that is not "
+        "so, people get into the accounts of others.",
+    ).tag(config=True)
+
+    only_restrict = frozenset(("allowed_scopes",))
+
+    def attach(self, store: Store, clock: Callable[[], float]) -> None:
+        """See Authenticator."""
+        super().attach(store, clock)
+        self._made = {name: self._make(name, dict(given)) for name, given in self._checked().items()}
+        for source in self._made.values():
+            source.attach(store, clock)
+        self.manage_groups = any(source.manage_groups for source in self._made.values())
+        self.enable_auth_state = any(source.enable_auth_state for source in self._made.values())
+
+    async def check(self) -> None:
+        """See Authenticator."""
+        for name, source in self._made.items():
+            if isinstance(source, NativeAuthenticator):
+                raise ConfigError(
+                    f"{self._place(name)} is the native authenticator, which cannot be one of several; use it alone, "
+                    "or shared-password or ldap for people without an account elsewhere."
+                )
+            if isinstance(source, LocalAuthenticator) and self._prefix(name):
+                raise ConfigError(f"{self._place(name)} is about accounts of this machine; it cannot have a prefix.")
+            await source.check()
+        bare = [name for name in self._made if not self._prefix(name)]
+        if len(bare) > 1 and not self.same_names:
+            raise ConfigError(
+                f"The sources {' and '.join(bare)} may both know an alice, who are two people. Give all but one of "
+                "them a prefix, such as 'prefix': 'github-', or say that names mean the same people everywhere: "
+                f"c.{type(self).__name__}.same_names = True."
+            )
+
+    async def close(self) -> None:
+        """See Authenticator."""
+        for source in self._made.values():
+            await source.close()
+
+    # -- the sources ---------------------------------------------------------------------------------------------
+
+    def sources_by_name(self) -> Mapping[str, Authenticator]:
+        """See Authenticator."""
+        return self._made
+
+    def label_of(self, name: str) -> str:
+        """See Authenticator."""
+        return str(self.sources[name].get("label") or self._made[name].label_of(name))
+
+    def from_source(self, name: str, found: Identity) -> Identity:
+        """See Authenticator. Raises Forbidden for a name that would look like one of another source."""
+        prefix = self._prefix(name)
+        full = f"{prefix}{found.name}"
+        check_name(full)
+        others = [self._prefix(other) for other in self._made if other != name]
+        if not self.same_names and any(
+            other and not prefix.startswith(other) and full.startswith(other) for other in others
+        ):
+            raise Forbidden(f"The name {full[:64]} looks like one of another way to log in. Ask your administrator.")
+        return replace(found, name=full, origin=found.origin or f"{name}:")
+
+    def origins(self) -> frozenset[str]:
+        """See Authenticator."""
+        return frozenset() if self.same_names else frozenset(self._names_by_origin())
+
+    # -- rules -----------------------------------------------------------------------------------------------------
+
+    async def admit(self, identity: Identity, handler: Any = None) -> Identity:
+        """See Authenticator."""
+        source = self._of(identity.origin)
+        if source is None or identity.name in self.blocked_users:
+            raise Forbidden(self.refusal(identity))
+        admitted = await source.admit(identity, handler)
+        return replace(
+            admitted,
+            groups=admitted.groups if source.manage_groups else None,
+            auth_state=admitted.auth_state if source.enable_auth_state else None,
+        )
+
+    async def allows(self, identity: Identity) -> bool:
+        """See Authenticator."""
+        source = self._of(identity.origin)
+        return source is not None and identity.name not in self.blocked_users and await source.allows(identity)
+
+    def warning(self) -> str:
+        """See Authenticator."""
+        said = [f"{name}: {words}" for name, source in self._made.items() if (words := source.warning())]
+        return " ".join(said)
+
+    @property
+    def refreshes(self) -> bool:
+        """See Authenticator."""
+        return any(source.refreshes for source in self._made.values())
+
+    async def refresh_from(self, origin: str, name: str, auth_state: Mapping[str, Any] | None) -> Identity | bool:
+        """See Authenticator."""
+        key = self._names_by_origin().get(origin)
+        if key is None:
+            return False
+        source = self._made[key]
+        if not source.refreshes:
+            return True
+        answer = await source.refresh(name.removeprefix(self._prefix(key)), auth_state)
+        return self.from_source(key, answer) if isinstance(answer, Identity) else answer
+
+    async def logout_from(self, origin: str, auth_state: Mapping[str, Any] | None, back: str) -> str:
+        """See Authenticator."""
+        source = self._of(origin)
+        return "" if source is None else await source.logout_from(origin, auth_state, back)
+
+    # -- from the settings -----------------------------------------------------------------------------------------
+
+    def _checked(self) -> Mapping[str, Mapping[str, Any]]:
+        if not self.sources:
+            raise ConfigError(f"c.{type(self).__name__}.sources is empty; name at least one way to log in.")
+        for name, given in self.sources.items():
+            if not isinstance(name, str) or not _KEY.fullmatch(name):
+                words = f"{self._place(name)}: names of sources are short and of lower-case letters, digits, - and _."
+                raise ConfigError(words)
+            if not isinstance(given, Mapping) or "class" not in given:
+                raise ConfigError(f"{self._place(name)} has to be a dict with at least a 'class'.")
+        return self.sources
+
+    def _make(self, name: str, given: dict[str, Any]) -> Authenticator:
+        base = "nbhub.authenticators.base.Authenticator"
+        plugin = Plugin("native", base=base, group="nbhub.authenticators", known=KNOWN)
+        try:
+            cls: type[Authenticator] = plugin.validate(self, given["class"])
+        except TraitError as error:
+            raise ConfigError(f"{self._place(name)}: {error}") from error
+        settings = {key: value for key, value in given.items() if key not in _OURS}
+        if unknown := sorted(set(settings) - set(cls.class_trait_names(config=True))):
+            raise ConfigError(f"{self._place(name)}: {cls.__name__} has no setting {unknown[0]!r}.")
+        made: Authenticator = config.build(cls, self.config, parent=self, **settings)
+        return made
+
+    def _place(self, name: Any) -> str:
+        return f"c.{type(self).__name__}.sources[{name!r}]"
+
+    def _prefix(self, name: str) -> str:
+        return str(self.sources[name].get("prefix", ""))
+
+    def _names_by_origin(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for name, source in self._made.items():
+            for origin in (*source.origins(), f"{name}:"):
+                found.setdefault(origin, name)
+        return found
+
+    def _of(self, origin: str) -> Authenticator | None:
+        name = self._names_by_origin().get(origin)
+        return None if name is None else self._made[name]
