@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from traitlets.config import Configurable
 
-from nbhub import PROTOCOL_VERSION, __version__, accounts, config, log, operation, reference
+from nbhub import PROTOCOL_VERSION, __version__, accounts, config, inspection, log, operation, reference
 from nbhub.app import AUTHENTICATORS, SPAWNERS, Hub
 from nbhub.errors import ConfigError, NbhubError
 from nbhub.proxy import Proxy
@@ -24,6 +24,10 @@ Commands
   nbhub reset-password NAME      print a one-time link with which NAME sets a new password
   nbhub token NAME [--admin]     print a new API token of user NAME; --admin makes NAME an administrator first
   nbhub settings [--markdown]    list all settings
+  nbhub config check             look at the configuration without starting; status 0 when a hub can start with it
+  nbhub config show              print what every setting of the configuration becomes
+  nbhub config generate [FILE]   print a configuration file that explains itself, or write it to FILE
+  nbhub reload                   let the running hub read its configuration again
   nbhub version                  print the version
 
 Options
@@ -44,7 +48,8 @@ Examples
   nbhub --Hub.authenticator_class=dummy        anybody may enter; for trials only
   nbhub invite alice --admin
 
-Exit status: 0 stopped as asked, 2 a setting or the machine forbids to start, 1 any other failure."""
+Exit status: 0 stopped as asked, 2 a setting or the machine forbids to start, 1 any other failure.
+`config check`: 0 fine, 1 understood but not to be had in this version, 2 a mistake."""
 
 Say = Callable[[str], None]
 
@@ -102,7 +107,7 @@ def _call(name: str, argv: Sequence[str]) -> Call:
 
 def _run(call: Call) -> int:
     _words(call, 0, "nbhub run [OPTIONS]")
-    return operation.run(_hub(call.options), say)
+    return operation.run(_hub(call.options), say, reread=lambda: _built(config.load(call.options)))
 
 
 def _version(call: Call) -> int:
@@ -134,6 +139,26 @@ def _reset_password(call: Call) -> int:
     return _print_link(accounts.password_reset(_hub(call.options), name))
 
 
+def _config(call: Call) -> int:
+    words = _words(call, (1, 2), "nbhub config check|show|generate [FILE] [OPTIONS]")
+    doing, file = words[0], words[1] if len(words) > 1 else ""
+    if doing == "generate":
+        return inspection.generate(all_classes(), file, say)
+    if doing not in ("check", "show"):
+        known = ["check", "show", "generate"]
+        raise ConfigError(f"There is no command config {doing[:64]!r}{did_you_mean(doing, known)} See nbhub --help.")
+    loaded = config.load([*call.options, *(["-f", file] if file else [])])
+    hub, warnings = _built(loaded)
+    return inspection.report(hub, loaded, warnings, say, values=doing == "show")
+
+
+def _reload(call: Call) -> int:
+    _words(call, 0, "nbhub reload [OPTIONS]")
+    hub = _hub(call.options)
+    say(inspection.ask_to_reload(hub.folder))
+    return 0
+
+
 def _print_link(made: Coroutine[None, None, accounts.Link]) -> int:
     link = asyncio.run(made)
     print(link.url)
@@ -145,6 +170,8 @@ COMMANDS: Mapping[str, Callable[[Call], int]] = {
     "run": _run,
     "version": _version,
     "settings": _settings,
+    "config": _config,
+    "reload": _reload,
     "token": _token,
     "invite": _invite,
     "reset-password": _reset_password,
@@ -175,14 +202,18 @@ def _words(call: Call, count: int | tuple[int, int], usage: str) -> Sequence[str
 
 def _hub(options: Sequence[str]) -> Hub:
     """Read the settings, check them all, and begin to log as they say."""
-    loaded = config.load(options)
-    loaded.check_values([Hub])
-    hub = config.build(Hub, loaded.config)
-    warnings = loaded.check(_classes(hub, loaded))
+    hub, warnings = _built(config.load(options))
     log.configure(str(hub.log_level), as_json=hub.log_json)
     for warning in warnings:
         print(f"nbhub: {warning}", file=sys.stderr)
     return hub
+
+
+def _built(loaded: config.Loaded) -> tuple[Hub, list[str]]:
+    """Return the hub of the settings, and what is to be said about them."""
+    loaded.check_values([Hub])
+    hub = config.build(Hub, loaded.config)
+    return hub, loaded.check(_classes(hub, loaded))
 
 
 def _classes(hub: Hub, loaded: config.Loaded) -> list[type[Configurable]]:

@@ -70,6 +70,7 @@ class Loaded:
     files: tuple[Path, ...] = ()
     places: Mapping[Setting, str] = field(default_factory=dict)
     lenient: bool = False  # the file is one written for JupyterHub: unknown names are only warned of
+    origins: Mapping[Setting, Setting] = field(default_factory=dict)  # ours, and JupyterHub's that it came from
     notes: Mapping[Setting, str] = field(default_factory=dict)  # on JupyterHub's settings that were not taken
 
     def check(self, classes: Sequence[type[HasTraits]]) -> list[str]:
@@ -126,6 +127,7 @@ def load(argv: Sequence[str] = (), *, folder: Path | None = None) -> Loaded:
         (path,) if path is not None else (),
         _all_places(places, from_file) | _all_places(line_places, from_line),
         foreign and path is not None and not path.name.startswith("nbhub"),
+        {**from_file.origins, **from_line.origins},
         {**from_file.notes, **from_line.notes},
     )
 

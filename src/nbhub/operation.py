@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import os
 import secrets as random_secrets
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
-from nbhub import accounts, config, notebooks, secret, serve, services
+from nbhub import accounts, config, notebooks, reload, secret, serve, services
 from nbhub.app import Hub, url_host
 from nbhub.authenticators.admission import make_named_users
 from nbhub.authenticators.base import Authenticator
 from nbhub.core import scopes
 from nbhub.core.secrets import Keys
-from nbhub.errors import ConfigError, DatabaseUnavailable
+from nbhub.errors import ConfigError, DatabaseUnavailable, NbhubError
 from nbhub.metrics import Metrics
 from nbhub.proxy import Proxy
 from nbhub.reconcile import Reconciler, sweep
@@ -35,18 +36,23 @@ from nbhub.web.desk import Desk
 log = logging.getLogger("nbhub")
 
 Say = Callable[[str], None]
+Reread = Callable[[], tuple[Hub, Sequence[str]]]  # the settings, and what is to be said about them
 SERVICES = "services"
 
 
-def run(hub: Hub, say: Say) -> int:
-    """Run until SIGINT or SIGTERM; a second one leaves at once. Returns the exit status."""
+def run(hub: Hub, say: Say, reread: Reread | None = None) -> int:
+    """Run until SIGINT or SIGTERM; a second one leaves at once. Returns the exit status.
+
+    `reread` gives the settings as they are now, for SIGHUP; raises ConfigError.
+    """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_run(hub, say))
+        return runner.run(_run(hub, say, reread))
 
 
-async def _run(hub: Hub, say: Say) -> int:
+async def _run(hub: Hub, say: Say, reread: Reread | None) -> int:
     operation = Operation(hub, say)
     loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, operation.asked_to_reload, reread)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, operation.asked_to_stop, number)
     async with operation.running():
@@ -67,6 +73,7 @@ class Operation:
         self.failed = False  # a part of the hub ended by itself
         self._begun = clock()
         self._tasks: list[asyncio.Task[None]] = []
+        self._reloads: set[asyncio.Task[None]] = set()
         # Names this process in leases and logs.
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{random_secrets.token_hex(4)}"
 
@@ -77,6 +84,41 @@ class Operation:
             os._exit(128 + number)
         self.say("\nStopping. Once more to leave at once.")
         self.stop_asked.set()
+
+    def asked_to_reload(self, reread: Reread | None) -> None:
+        """Take SIGHUP: read the settings again beside everything else."""
+        if reread is not None and not self.stop_asked.is_set():
+            task = asyncio.create_task(self._reload(reread), name="reload")
+            self._reloads.add(task)
+            task.add_done_callback(self._reloads.discard)
+
+    async def _reload(self, reread: Reread) -> None:
+        """Take over what may change in a running hub, all or nothing; say what was left."""
+        try:
+            fresh, warnings = await asyncio.to_thread(reread)
+            spawner = config.build(fresh.spawner_class, fresh.config, parent=fresh)
+            source = config.build(fresh.authenticator_class, fresh.config, parent=fresh)
+            settings = fresh.web_settings()
+        except ConfigError as error:
+            self.say(f"The configuration stays as it was: {error.message}")
+            return
+        for warning in warnings:
+            self.say(f"Warning: {warning}")
+        pairs: list[tuple[Any, Any, frozenset[str]]] = [(self.hub, fresh, reload.HUB)]
+        pairs.append((self.spawner, spawner, reload.spawner_may(self.spawner)))
+        pairs.append((self.authenticator, source, reload.AUTHENTICATOR))
+        told = [reload.take_over(*pair) for pair in pairs if reload.same(type(pair[0]), type(pair[1]))]
+        kept = {name: getattr(self.desk.settings, name) for name in reload.WEB_NOT}
+        self.desk.settings = dataclasses.replace(settings, **kept)
+        logging.getLogger().setLevel(str(self.hub.log_level))
+        try:
+            await make_named_users(self.authenticator, self.store, self.clock())
+        except NbhubError as error:
+            self.say(f"Warning: not everybody whom the settings name could be made a user: {error.message}")
+        done, left = (", ".join(names for pair in told for names in pair[which]) for which in (0, 1))
+        self.say(f"Configuration read again. Changed: {done or 'nothing'}.")
+        if left:
+            self.say(f"Only a restart changes: {left}.")
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -107,6 +149,7 @@ class Operation:
             await self.spawner.check()
             await self._apply_configuration()
             self._wire(hub_port)
+            stack.enter_context(reload.announced(hub))
             try:
                 await self._open(stack, listener)
                 yield

@@ -1,4 +1,4 @@
-"""Where the classes are that JupyterHub's names stand for: entry points, dotted paths, class names. Only texts."""
+"""Where the classes are that stand for those of JupyterHub and its extensions. Only texts."""
 
 from __future__ import annotations
 
@@ -14,25 +14,13 @@ AUTHENTICATOR_CLASSES: Mapping[str, str] = {
     "SharedPasswordAuthenticator": f"{_AUTH}.shared.SharedPasswordAuthenticator",
     "LocalAuthenticator": f"{_AUTH}.pam.PAMAuthenticator",
     "PAMAuthenticator": f"{_AUTH}.pam.PAMAuthenticator",
-}
-
-_SPAWNER = "nbhub.compat.modules.spawner"
-_PROCESS = "nbhub.spawners.process"
-
-# Texts that existing files give as spawner_class and authenticator_class.
-SPAWNERS: Mapping[str, str] = {
-    "default": f"{_PROCESS}.LocalProcessSpawner",
-    "jupyterhub.spawner.LocalProcessSpawner": f"{_PROCESS}.LocalProcessSpawner",
-    "jupyterhub.spawner.SimpleLocalProcessSpawner": f"{_PROCESS}.SimpleLocalProcessSpawner",
-}
-AUTHENTICATORS: Mapping[str, str] = {
-    "default": AUTHENTICATOR_CLASSES["PAMAuthenticator"],
-    "jupyterhub.auth.DummyAuthenticator": AUTHENTICATOR_CLASSES["DummyAuthenticator"],
-    "jupyterhub.auth.PAMAuthenticator": AUTHENTICATOR_CLASSES["PAMAuthenticator"],
-    "jupyterhub.authenticators.shared.SharedPasswordAuthenticator": AUTHENTICATOR_CLASSES[
-        "SharedPasswordAuthenticator"
-    ],
-    "dummyauthenticator.DummyAuthenticator": AUTHENTICATOR_CLASSES["DummyAuthenticator"],
-    "tmpauthenticator.TmpAuthenticator": AUTHENTICATOR_CLASSES["TmpAuthenticator"],
-    "nativeauthenticator.NativeAuthenticator": AUTHENTICATOR_CLASSES["NativeAuthenticator"],
+    "LDAPAuthenticator": f"{_AUTH}.ldap.LDAPAuthenticator",
+    "OAuthenticator": f"{_AUTH}.oauth.OAuthenticator",
+    "GenericOAuthenticator": f"{_AUTH}.oauth.GenericOAuthenticator",
+    "Auth0OAuthenticator": f"{_AUTH}.oauth_presets.Auth0OAuthenticator",
+    "AzureAdOAuthenticator": f"{_AUTH}.oauth_presets.AzureAdOAuthenticator",
+    "CILogonOAuthenticator": f"{_AUTH}.oauth_presets.CILogonOAuthenticator",
+    "GitHubOAuthenticator": f"{_AUTH}.oauth_presets.GitHubOAuthenticator",
+    "GitLabOAuthenticator": f"{_AUTH}.oauth_presets.GitLabOAuthenticator",
+    "GoogleOAuthenticator": f"{_AUTH}.oauth_presets.GoogleOAuthenticator",
 }

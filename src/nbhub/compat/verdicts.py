@@ -24,7 +24,7 @@ class Verdict:
         return self.kind not in KINDS
 
     def __str__(self) -> str:
-        return f"{self.kind}: {self.words}"
+        return f"{'not here yet' if self.kind == 'later' else self.kind}: {self.words}"
 
 
 def of(section: str, name: str) -> Verdict | None:

@@ -61,9 +61,9 @@ class WebSettings:
         return f"{scheme}{separator}{rest.partition('/')[0]}" if separator else ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Desk:
-    """What handlers work with. `clock` gives seconds since the epoch."""
+    """What handlers work with. `clock` gives seconds since the epoch; `settings` change when they are read again."""
 
     store: Store
     spawner: Spawner

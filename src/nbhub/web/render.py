@@ -21,7 +21,7 @@ from nbhub.web import assets, own_looks, xsrf
 from nbhub.web.api.render import pending
 
 if TYPE_CHECKING:
-    from nbhub.web.desk import Desk
+    from nbhub.web.desk import Desk, WebSettings
     from nbhub.web.identity import Identities
 
 FILES = assets.load()
@@ -45,7 +45,7 @@ ERRORS = {
 SAME_FOR_ALL = ("login.html",)  # what strangers see depends on nothing but the settings and what the page is given
 REMEMBERED = 64
 _HOLE = secrets.token_hex(16)
-_pages: dict[tuple[str, str], tuple[Desk, str]] = {}
+_pages: dict[tuple[str, str], tuple[Desk, WebSettings, str]] = {}
 
 UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
@@ -104,13 +104,13 @@ def _remembered(desk: Desk, template: str, context: dict[str, Any]) -> str:
     """Return a page that is the same for every stranger, with a hole where the token goes."""
     key = (template, repr(sorted(context.items())))
     known = _pages.get(key)
-    if known is not None and known[0] is desk:
-        return known[1]
+    if known is not None and known[0] is desk and known[1] is desk.settings:
+        return known[2]
     text = _text(desk, template, None, _HOLE, context)
     if len(_pages) >= REMEMBERED:
         _pages.clear()
     if len(key[1]) < 2000:
-        _pages[key] = (desk, text)
+        _pages[key] = (desk, desk.settings, text)
     return text
 
 
