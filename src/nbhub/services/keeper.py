@@ -70,7 +70,7 @@ class Keeper:
         """Keep all services running until cancelled; then end them."""
         managed = [spec for spec in self._specs if spec.command]
         try:
-            with contextlib.suppress(NbhubError):
+            with contextlib.suppress(NbhubError, OSError):
                 await self._workshop.clear_strangers({spec.name for spec in managed})
             async with asyncio.TaskGroup() as group:
                 for spec in self._specs:
@@ -92,6 +92,8 @@ class Keeper:
                 continue
             except NbhubError as error:
                 log.error("service=%s cannot be run: %s", spec.name, error.message)
+            except Exception:  # one service's trouble is not the hub's
+                log.exception("service=%s cannot be run", spec.name)
             if self._clock() - begun >= self._pace.settled:
                 pause = self._pace.first_pause
             log.info("service=%s launched again in %.1fs", spec.name, pause)
