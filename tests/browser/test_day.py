@@ -102,6 +102,7 @@ async def stop(page: Page, camera: Camera) -> None:
     await camera.take(page, "home-running")
     await card.get_by_role("button", name="Stop").click()
     await expect(card).to_contain_text("Stopped", timeout=60_000)
+    await expect(page.get_by_text("The server is stopping.")).to_have_count(0)
     await camera.take(page, "home-stopped")
 
 

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 import pytest
@@ -27,6 +28,9 @@ ARGUMENTS = (
 )
 DESKTOP = (1280, 800)
 PHONE = (390, 844)
+SIZES = {"phone": PHONE, "desktop": DESKTOP}
+SCHEMES: tuple[Literal["dark", "light"], ...] = ("dark", "light")
+LOOKS = Path(__file__).with_name("looks.js").read_text()
 PATIENCE = 30_000  # milliseconds that anything on a page may take; the machine may be busy
 PASSWORD = "correct horse battery"
 
@@ -99,14 +103,17 @@ class Camera:
         await page.screenshot(path=path, full_page=whole, animations="disabled")
         return path
 
-    async def take_all(self, page: Page, name: str) -> None:
-        """Take pictures in both colour schemes at both widths; the page is as before afterwards."""
-        for width, size in (("desktop", DESKTOP), ("phone", PHONE)):
+    async def examine(self, page: Page, name: str) -> None:
+        """Take pictures in both colour schemes at both widths, and find nothing wrong with what they show."""
+        wrong = []
+        for width, size in SIZES.items():
             await page.set_viewport_size({"width": size[0], "height": size[1]})
-            for scheme in ("dark", "light"):
-                await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            for scheme in SCHEMES:
+                await page.emulate_media(color_scheme=scheme)
                 await self.take(page, f"{name}-{width}-{scheme}")
+                wrong += [f"{name}, {width}, {scheme}: {what}" for what in await page.evaluate(LOOKS)]
         await page.set_viewport_size({"width": DESKTOP[0], "height": DESKTOP[1]})
+        assert not wrong, "\n".join(wrong)
 
 
 def pictures(kept_as: str, otherwise: Path) -> Camera:
