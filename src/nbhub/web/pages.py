@@ -26,6 +26,7 @@ from nbhub.web import (
     render,
     visit,
 )
+from nbhub.web.api import servers as asks
 from nbhub.web.desk import Desk
 
 log = logging.getLogger("nbhub.web")
@@ -77,6 +78,7 @@ async def home(request: Request) -> Response:
         asking=asking,
         default=default,
         named=named,
+        named_limit=await asks.named_limit(desk, asking.user) if desk.settings.allow_named_servers else 0,
         changing=any(render.state(record) in ("starting", "stopping") for record in (default, *named)),
         has_options=bool(await desk.spawner.form(await pages_server.subject(desk, asking.user, ""))),
         may_start=_may(asking, "start:servers"),

@@ -14,10 +14,10 @@ class HTTPError(Exception):
     """An answer with a status; its words are shown to the user."""
 
     def __init__(self, status_code: int = 500, log_message: str | None = None, *args: Any, **kwargs: Any) -> None:
-        super().__init__(log_message or f"HTTP {status_code}")
         self.status_code = status_code
         self.reason = kwargs.get("reason")
         self.log_message = (log_message % args if log_message and args else log_message) or self.reason or ""
+        super().__init__(self.log_message or f"HTTP {status_code}")
 
 
 def authenticated(method: Any) -> Any:

@@ -67,7 +67,7 @@ async def create_server(call: Call) -> Reply:
     async with desk.store.read() as tx:
         owner = await _owner(tx, call.user_name)
     options = None if body.user_options is None else await desk.spawner.validate_options(owner, body.user_options)
-    limit = await _named_limit(desk, owner)
+    limit = await named_limit(desk, owner)
     async with desk.store.write() as tx:
         owner = await _owner(tx, call.user_name)
         name = call.server_name
@@ -107,7 +107,7 @@ async def ask_start(
     `options` have been validated. A start that is already under way is joined. Raises BadRequest, NotFound,
     TooManyRequests.
     """
-    limit = await _named_limit(desk, owner) if name else 0
+    limit = await named_limit(desk, owner) if name else 0
     async with desk.store.write() as tx:
         owner = await _owner(tx, owner.name)
         record = await servers.get(tx, owner.name, name)
@@ -197,7 +197,8 @@ async def _create(tx: Writing, desk: Desk, owner: User, name: str, display_name:
     return await servers.create(tx, owner, name, display_name=display_name, now=desk.clock())
 
 
-async def _named_limit(desk: Desk, owner: User) -> int:
+async def named_limit(desk: Desk, owner: User) -> int:
+    """Return how many named servers a user may have; 0 for any number."""
     limit = desk.settings.named_server_limit
     return int(await visit.ask(limit, visit.Visit(desk, owner)) or 0) if callable(limit) else limit
 
