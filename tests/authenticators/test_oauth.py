@@ -192,6 +192,14 @@ async def test_two_log_ins_at_once_in_one_browser(hub_of: Any, provider: FaultyP
         assert (await browser.get(provider.log_in(second.headers["location"]))).headers["location"] == "/hub/token"
 
 
+async def test_a_destination_that_no_cookie_could_hold(hub_of: Any, provider: FaultyProvider) -> None:
+    async with hub_of(source(provider)) as hub:
+        browser = hub.client()
+        left = await browser.get(f"/hub/oauth_login?next=/hub/{'x' * 5000}")
+        assert len(left.headers["set-cookie"]) < 4000
+        assert (await browser.get(provider.log_in(left.headers["location"]))).headers["location"] == "/hub/spawn"
+
+
 async def test_nobody_is_sent_elsewhere_after_a_log_in(hub_of: Any, provider: FaultyProvider) -> None:
     async with hub_of(source(provider)) as hub:
         browser = hub.client()

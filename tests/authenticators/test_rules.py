@@ -99,6 +99,13 @@ async def test_named_users_are_there_from_the_start(attach: Any) -> None:
     assert {user.name: user.admin for user in found} == {"old": True, "ann": False, "root": True}
 
 
+async def test_a_name_in_the_settings_that_is_none(attach: Any) -> None:
+    source = Source(admin_users={"a/b"})
+    let_in = await admission(attach, source)
+    with pytest.raises(ConfigError, match=r"c\.Source\.admin_users"):
+        await make_named_users(source, let_in._store, 2.0)
+
+
 @pytest.mark.parametrize(
     ("settings", "silent"),
     [

@@ -10,15 +10,15 @@ from cryptography.fernet import Fernet, InvalidToken
 
 from nbhub.authenticators.base import Authenticator, Identity
 from nbhub.core.model import User
-from nbhub.errors import Forbidden
+from nbhub.errors import BadRequest, ConfigError, Forbidden
 from nbhub.store import Reading, Store, Writing, grants, identities, users
 from nbhub.store.identities import IdentityRecord
 
 
 async def make_named_users(source: Authenticator, store: Store, now: float) -> None:
-    """Make the users whom the settings name; administrators become such."""
-    names = {source.normalize(name): False for name in source.allowed_users}
-    names |= {source.normalize(name): True for name in source.admin_users}
+    """Make the users whom the settings name; administrators become such. Raises ConfigError for what is no name."""
+    names = {_name(source, "allowed_users", name): False for name in source.allowed_users}
+    names |= {_name(source, "admin_users", name): True for name in source.admin_users}
     async with store.write() as tx:
         for name, admin in sorted(names.items()):
             user = await users.get(tx, name)
@@ -26,6 +26,13 @@ async def make_named_users(source: Authenticator, store: Store, now: float) -> N
                 await users.create(tx, name, admin=admin, now=now)
             elif admin and not user.admin:
                 await users.set_admin(tx, user.id, True)
+
+
+def _name(source: Authenticator, setting: str, name: str) -> str:
+    try:
+        return source.normalize(name)
+    except BadRequest as error:
+        raise ConfigError(f"c.{type(source).__name__}.{setting}: {error.message}") from error
 
 
 class Admission:

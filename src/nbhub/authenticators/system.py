@@ -60,6 +60,6 @@ def create(command: Sequence[str], name: str, uid: int | None) -> None:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Unavailable(f"The account {name} could not be made on this machine: {error}") from error
-    if done.returncode != 0:
+    if done.returncode != 0 and find(name) is None:  # somebody else may have made it at the same moment
         said = (done.stderr or done.stdout).strip()[-300:]
         raise Unavailable(f"The account {name} could not be made on this machine: {words[0]} said {said!r}.")

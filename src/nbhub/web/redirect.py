@@ -17,6 +17,7 @@ from nbhub.web import client, cookies, places
 from nbhub.web.desk import Desk
 
 SECONDS = 900  # that a log-in at the provider may take
+LONGEST_DESTINATION = 1500  # browsers drop cookies of more than 4,096 bytes
 _GONE = (
     "This log-in took too long, was finished already, or was begun in another browser. Log in again; if this stays, "
     "allow cookies for this site."
@@ -45,7 +46,10 @@ async def depart(request: Request, name: str, source: RedirectAuthenticator) -> 
     desk = places.desk(request)
     back = callback_url(request)
     departure: Departure = await source.begin(back)
-    journey = Journey(departure.state, name, places.wanted(request), back, dict(departure.memory))
+    destination = places.wanted(request)
+    if len(destination) > LONGEST_DESTINATION:
+        destination = ""
+    journey = Journey(departure.state, name, destination, back, dict(departure.memory))
     sealed = _box(desk).encrypt_at_time(msgspec.json.encode(journey), int(desk.clock())).decode()
     response = RedirectResponse(departure.url, 302)
     secure = client.is_secure(request.scope, desk.settings)
