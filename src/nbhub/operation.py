@@ -19,7 +19,7 @@ import uvloop
 
 from nbhub import accounts, config, notebooks, reload, secret, serve, services
 from nbhub.app import Hub, url_host
-from nbhub.authenticators.admission import make_named_users
+from nbhub.authenticators.admission import Admission, make_named_users
 from nbhub.authenticators.base import Authenticator
 from nbhub.core import scopes
 from nbhub.core.secrets import Keys
@@ -195,6 +195,8 @@ class Operation:
             pace=hub.pace(self.spawner),
         )
         self.reconciler.steps.on_start = self._start_ended
+        admission = Admission(self.authenticator, self.store, self.keys.auth_state, self.clock)
+        self.reconciler.steps.auth_state = admission.state_of
         self.reconciler.on_poll = self.metrics.polled
         self.reconciler.steps.on_stop = self.metrics.stop_ended
         self.desk = Desk(

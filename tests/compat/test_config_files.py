@@ -13,6 +13,9 @@ import pytest
 
 from nbhub import cli, config
 from nbhub.app import Hub
+from nbhub.authenticators.base import PasswordAuthenticator, RedirectAuthenticator
+from nbhub.core.model import User
+from nbhub.spawners.one_server import Subject, prepare
 
 CONFIGS = Path(__file__).parent / "configs"
 SOURCE = Path(__file__).parents[2] / "src"
@@ -40,9 +43,11 @@ def built(name: str, *argv: str) -> tuple[Hub, Any, config.Loaded]:
     return hub, config.build(hub.spawner_class, hub.config, parent=hub), loaded
 
 
-@pytest.mark.parametrize("name", ["local_dummy.py", "pam_groups.py", "services_culler.py"])
+@pytest.mark.parametrize(
+    "name", ["local_dummy.py", "pam_groups.py", "services_culler.py", "oauth_admin_groups.py", "ldap.py"]
+)
 def test_a_file_that_a_hub_can_start_with(command: Check, name: str) -> None:
-    status, out, err = command(name)
+    status, out, err = command(f"{name}.py")
     assert (status, err) == (0, ""), out + err
     assert ": fine. The hub would be at http" in out
 
@@ -69,6 +74,38 @@ def test_pam_with_groups(command: Check) -> None:
     out = command("pam_groups.py")[1]
     assert "c.JupyterHub.pid_file is replaced: " in out
     assert "c.PAMAuthenticator.open_sessions is not supported: do in pre_spawn_hook" in out
+
+
+def test_oauth_with_groups(command: Check) -> None:
+    hub, spawner, _ = built("oauth_admin_groups.py")
+    source = config.build(hub.authenticator_class, hub.config, parent=hub)
+    assert isinstance(source, RedirectAuthenticator)
+    assert not isinstance(source, PasswordAuthenticator)
+    assert (source.allowed_groups, source.admin_groups) == ({"lab"}, {"lab-admins"})
+    assert source.enable_auth_state and source.auto_login and source.manage_groups
+    assert hub.cookie_options == {"SameSite": "Lax"}
+    assert spawner.auth_state_hook.__name__ == "pass_token"
+    shown = command("oauth_admin_groups.py", "show")[1]
+    assert "not really a secret" not in shown and "c.CryptKeeper.keys is not needed" in shown
+
+
+async def test_the_state_of_a_login_reaches_the_hook() -> None:
+    _, spawner, _ = built("oauth_admin_groups.py")
+
+    async def kept() -> dict[str, Any]:
+        return {"access_token": "abc"}
+
+    found = await prepare(spawner, Subject(User(1, "ada"), auth_state=kept))
+    assert found.template.environment == {"ACCESS_TOKEN": "abc"}
+
+
+def test_ldap() -> None:
+    hub, spawner, _ = built("ldap.py")
+    source = config.build(hub.authenticator_class, hub.config, parent=hub)
+    assert (source.server_address, source.admin_users) == ("ldap.example.org", {"ada", "grace"})
+    assert hub.config.Proxy.ssl_cert == "/etc/hub/hub.crt"
+    assert hub.template_vars == {"announcement": "Maintenance on Friday"}
+    assert list(spawner.group_overrides) == ["big"]
 
 
 def test_kubernetes_is_understood_and_told_that_it_comes_later(command: Check) -> None:

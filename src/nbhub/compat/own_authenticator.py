@@ -13,7 +13,6 @@ from typing import Any
 from nbhub.authenticators.base import (
     Authenticator,
     Identity,
-    PasswordAuthenticator,
     RedirectAuthenticator,
     VisitAuthenticator,
     awaited,
@@ -60,7 +59,7 @@ class _Request:
         self.headers: dict[str, str] = {}
 
 
-class FileAuthenticator(PasswordAuthenticator):
+class FileAuthenticator(Authenticator):
     """Stands before an authenticator of nbhub among the bases of a class in a file."""
 
     theirs_is_admin: Callable[..., Any] | None = None
@@ -144,10 +143,11 @@ class FileAuthenticator(PasswordAuthenticator):
 
     async def authenticate(self, handler: Any, data: Any = None, *, address: str | None = None) -> Any:
         """Both ways: nbhub's (name, password, address=…), and JupyterHub's (handler, data) of a derived class."""
+        theirs: Any = super()
         if address is not None:
-            return await super().authenticate(handler, data, address=address)
+            return await theirs.authenticate(handler, data, address=address)
         given = data or {}
-        found = await super().authenticate(
+        found = await theirs.authenticate(
             given.get("username", ""), given.get("password", ""), address=handler.request.remote_ip
         )
         return None if found is None else to_model(found)
@@ -216,7 +216,7 @@ def _both_ways(theirs: Any) -> Any:
     """Return `authenticate` of a class in a file so that nbhub can call it, too."""
 
     @functools.wraps(theirs)
-    async def authenticate(self: FileAuthenticator, *given: Any, address: str | None = None, **named: Any) -> Any:
+    async def authenticate(self: Any, *given: Any, address: str | None = None, **named: Any) -> Any:
         if address is None:
             return await _called(theirs, self, *given, **named)
         identity: list[Identity] = []
