@@ -43,9 +43,7 @@ def built(name: str, *argv: str) -> tuple[Hub, Any, config.Loaded]:
     return hub, config.build(hub.spawner_class, hub.config, parent=hub), loaded
 
 
-@pytest.mark.parametrize(
-    "name", ["local_dummy.py", "pam_groups.py", "services_culler.py", "oauth_admin_groups.py", "ldap.py"]
-)
+@pytest.mark.parametrize("name", ["local_dummy", "pam_groups", "services_culler", "oauth_admin_groups", "ldap"])
 def test_a_file_that_a_hub_can_start_with(command: Check, name: str) -> None:
     status, out, err = command(f"{name}.py")
     assert (status, err) == (0, ""), out + err
