@@ -340,6 +340,7 @@ async def test_others_are_refused_at_ones_server(ada: Page, visit: Visit, camera
         answer = await page.goto(address)
         assert answer is not None and answer.status in (403, 404), address
         await expect(page.get_by_role("alert")).to_be_visible()
+    await expect(page.get_by_role("alert")).to_have_text("Your account does not have the right that this needs.")
     await camera.examine(page, "refused")
     await page.goto("/hub/nowhere")
     await camera.examine(page, "nowhere")

@@ -19,6 +19,11 @@ from nbhub.web.desk import Desk
 
 log = logging.getLogger("nbhub.web")
 
+_PLAIN = {
+    "Action is not authorized with current scopes": "Your account does not have the right that this needs.",
+    "No access to resources or resources not found": "There is no such thing, or it is not yours to see.",
+}
+
 
 class LoginNeeded(Exception):
     """A page was asked for by a browser that is not logged in: it goes to the login page and comes back."""
@@ -35,7 +40,7 @@ async def answer(request: Request, error: Exception, *, api: bool) -> Response:
     if api:
         body = msgspec.json.encode({"status": status, "message": message})
         return Response(body, status, headers, media_type="application/json")
-    return _with(headers, await render.error(request, status, message))
+    return _with(headers, await render.error(request, status, _for_people(message)))
 
 
 def to_login(request: Request) -> Response:
@@ -54,6 +59,11 @@ def _describe(scope: Scope, error: Exception) -> tuple[int, str]:
         return error.status_code, error.detail or HTTPStatus(error.status_code).phrase
     log.error("%s %s failed", scope["method"], _capped(scope["path"]), exc_info=error)
     return 500, "The hub met an unexpected error. Its log says more; tell your administrator when this happened."
+
+
+def _for_people(message: str) -> str:
+    """Return a message as a page says it: what programs expect word by word is put in plain ones."""
+    return next((words for begin, words in _PLAIN.items() if message.startswith(begin)), message)
 
 
 def _headers(error: Exception) -> dict[str, str]:
