@@ -33,6 +33,7 @@ async def list_groups(call: Call) -> Reply:
 @endpoints(on_hub("admin:groups"), "POST", "groups")
 async def create_groups(call: Call) -> Reply:
     """Make groups; names that exist already are skipped. All get the same users."""
+    _check_managed(call)
     body = await call.body(bodies.NewGroups)
     names = list(dict.fromkeys(body.groups))
     for name in names:
@@ -59,6 +60,7 @@ async def get_group(call: Call) -> Reply:
 @endpoints(on_group("admin:groups"), "POST", "groups/{group}")
 async def create_group(call: Call) -> Reply:
     """Make one group."""
+    _check_managed(call)
     body = await call.body(bodies.NewGroup)
     _check_name(call.params["group"])
     async with call.desk.store.write() as tx:
@@ -71,6 +73,7 @@ async def create_group(call: Call) -> Reply:
 @endpoints(on_group("delete:groups"), "DELETE", "groups/{group}")
 async def delete_group(call: Call) -> Reply:
     """Delete a group; its members stay."""
+    _check_managed(call)
     async with call.desk.store.write() as tx:
         await groups.delete_group(tx, (await _existing(tx, call)).id)
     return empty(204)
@@ -79,6 +82,7 @@ async def delete_group(call: Call) -> Reply:
 @endpoints(on_group("groups"), "POST", "groups/{group}/users")
 async def add_users(call: Call) -> Reply:
     """Put users into a group."""
+    _check_managed(call)
     body = await call.body(bodies.GroupUsers)
     async with call.desk.store.write() as tx:
         group = await _existing(tx, call)
@@ -90,6 +94,7 @@ async def add_users(call: Call) -> Reply:
 @endpoints(on_group("groups"), "DELETE", "groups/{group}/users")
 async def remove_users(call: Call) -> Reply:
     """Take users out of a group."""
+    _check_managed(call)
     body = await call.body(bodies.GroupUsers)
     async with call.desk.store.write() as tx:
         group = await _existing(tx, call)
@@ -106,6 +111,11 @@ async def set_properties(call: Call) -> Reply:
         group = await groups.set_properties(tx, (await _existing(tx, call)).id, properties)
         items = await _models(tx, call, [group])
     return json(items[0])
+
+
+def _check_managed(call: Call) -> None:
+    if call.desk.authenticator.manage_groups:
+        raise BadRequest("Groups of this hub follow those of the authenticator (manage_groups). Change them there.")
 
 
 async def _existing(tx: Reading, call: Call) -> Group:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from nbhub.authenticators.admission import Admission
 from nbhub.authenticators.base import PasswordAuthenticator
 from nbhub.core import principal, roles, scopes, secrets
 from nbhub.core.model import Token, User
@@ -157,5 +158,10 @@ async def _log_in(call: Call, body: bodies.NewToken) -> None:
         raise Forbidden(NO_CREDENTIALS)
     address = client.address(call.request.scope)
     identity = await authenticator.authenticate(body.auth.username, body.auth.password, address=address)
-    if identity is None or identity.name != call.user_name or not await authenticator.allows(identity):
+    if identity is None or identity.name != call.user_name:
         raise Forbidden(NO_CREDENTIALS)
+    desk = call.desk
+    try:
+        await Admission(authenticator, desk.store, desk.keys.auth_state, desk.clock).admit(identity)
+    except Forbidden:
+        raise Forbidden(NO_CREDENTIALS) from None
