@@ -14,7 +14,7 @@ from pathlib import Path
 from nbhub import config
 from nbhub.app import Hub
 from nbhub.authenticators.base import Authenticator, check_name
-from nbhub.authenticators.native import NativeAuthenticator, Offer
+from nbhub.authenticators.native import NativeAuthenticator, Offer, native_of
 from nbhub.core import names, roles, secrets
 from nbhub.core.model import User
 from nbhub.errors import ConfigError, NotFound
@@ -43,7 +43,8 @@ async def first_link(hub: Hub, store: Store, source: Authenticator, now: float) 
 
     A link of an earlier start ceases to work.
     """
-    if not isinstance(source, NativeAuthenticator):
+    native = native_of(source)
+    if native is None:
         return None
     async with store.write() as tx:
         if await users.has_passwords(tx):
@@ -51,7 +52,7 @@ async def first_link(hub: Hub, store: Store, source: Authenticator, now: float) 
         for invitation in await users.list_invitations(tx, now):
             if invitation.created_by == _FIRST:
                 await users.delete_invitation(tx, invitation.id)
-    return _signup(hub, await source.invite(admin=True, by=_FIRST))
+    return _signup(hub, await native.invite(admin=True, by=_FIRST))
 
 
 async def invitation(hub: Hub, name: str | None, *, admin: bool, clock: Callable[[], float] = time.time) -> Link:
@@ -91,14 +92,15 @@ async def new_token(hub: Hub, name: str, *, admin: bool = False, clock: Callable
 
 
 def _native(hub: Hub, store: Store, clock: Callable[[], float]) -> NativeAuthenticator:
-    if not issubclass(hub.authenticator_class, NativeAuthenticator):
+    source: Authenticator = config.build(hub.authenticator_class, hub.config, parent=hub)
+    source.attach(store, clock)
+    native = native_of(source)
+    if native is None:
         raise ConfigError(
             f"This hub uses {hub.authenticator_class.__name__}, which keeps no passwords here, so there is nothing to "
             "invite to or to reset. Links are for the native authenticator (--Hub.authenticator_class=native)."
         )
-    source: NativeAuthenticator = config.build(hub.authenticator_class, hub.config, parent=hub)
-    source.attach(store, clock)
-    return source
+    return native
 
 
 def _signup(hub: Hub, offer: Offer) -> Link:

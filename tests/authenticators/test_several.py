@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from traitlets.config import Config
 
+from nbhub.authenticators.native import native_of
 from nbhub.authenticators.several import SeveralAuthenticator
 from nbhub.errors import ConfigError, Forbidden
 from nbhub.store import identities, users
@@ -129,6 +130,28 @@ async def test_rules_of_each_source_and_of_all(attach: Any) -> None:
             await come(source, name)
 
 
+async def test_accounts_of_the_hub_beside_those_of_a_provider(hub_of: Any, provider: FaultyProvider) -> None:
+    own = several(here={"class": "native"}, sso=elsewhere(provider.issuer))
+    async with hub_of(own) as hub:
+        await own.check()
+        native = native_of(own)
+        assert native is not None
+        offer = await native.invite("ann", by="root")
+        browser = hub.client()
+        await browser.get(f"/hub/signup?code={offer.code}")
+        password = "correct horse battery"
+        data = {"_xsrf": browser.cookies["_xsrf"], "code": offer.code, "password": password, "again": password}
+        assert (await browser.post("/hub/signup", data=data)).status_code == 303
+        assert (await log_in(hub, "here", "ann", password)).status_code == 303
+        assert (await log_in(hub, "here", "ann", "wrong")).status_code == 403
+        other = hub.client()
+        left = await other.get("/hub/oauth_login?source=sso")
+        assert (await other.get(provider.log_in(left.headers["location"]))).status_code == 302
+        async with hub.store.read() as tx:
+            assert {user.name for user in (await users.list_page(tx))[0]} == {"ann", "sso-ann"}
+        await own.close()
+
+
 @pytest.mark.parametrize(
     ("sources", "words"),
     [
@@ -140,7 +163,7 @@ async def test_rules_of_each_source_and_of_all(attach: Any) -> None:
         ({"a": course(user_password=7)}, "wrong"),
         ({"a": course(), "b": course()}, "all but one of them a prefix"),
         ({"a": {"class": "pam", "prefix": "x-"}}, "cannot have a prefix"),
-        ({"a": {"class": "native"}}, "native authenticator"),
+        ({"a": {"class": "native", "prefix": "x-"}}, "cannot have a prefix"),
         ({"a": course(user_password="short")}, "at least 8 characters"),
     ],
 )

@@ -48,7 +48,7 @@ class Authenticator(LoggingConfigurable):
     """What all sources have in common: names and who of the identified may enter."""
 
     label: ClassVar[str] = "account"  # shown on the login page: "Sign in with your {label}"
-    keeps_passwords: ClassVar[bool] = False  # people can choose and change theirs here
+    keeps_passwords: bool = False  # people can choose and change theirs here
     only_restrict: ClassVar[frozenset[str]] = frozenset()  # settings named allow… that let nobody in by themselves
 
     admin_users = Set(

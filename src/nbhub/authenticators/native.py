@@ -9,7 +9,7 @@ from typing import Final
 from traitlets import Enum, default
 
 from nbhub.authenticators import passwords
-from nbhub.authenticators.base import Identity, PasswordAuthenticator
+from nbhub.authenticators.base import Authenticator, Identity, PasswordAuthenticator
 from nbhub.core import secrets
 from nbhub.core.model import User
 from nbhub.errors import Conflict, Forbidden, NotFound, TooManyRequests
@@ -233,6 +233,12 @@ class NativeAuthenticator(PasswordAuthenticator):
         hashed = await self._hasher.hash(password)
         async with self._store.write() as tx:
             await users.set_password(tx, user.id, hashed)
+
+
+def native_of(source: Authenticator) -> NativeAuthenticator | None:
+    """Return the source that keeps passwords here: `source` itself or, of several, one of them."""
+    ways = source.sources_by_name().values()
+    return next((way for way in ways if isinstance(way, NativeAuthenticator)), None)
 
 
 def _of_purpose(invitation: Invitation | None, purpose: str) -> Invitation:

@@ -47,18 +47,15 @@ class SeveralAuthenticator(Authenticator):
         for source in self._made.values():
             source.attach(store, clock)
         self.manage_groups = any(source.manage_groups for source in self._made.values())
+        self.keeps_passwords = any(source.keeps_passwords for source in self._made.values())
         self.enable_auth_state = any(source.enable_auth_state for source in self._made.values())
 
     async def check(self) -> None:
         """See Authenticator."""
         for name, source in self._made.items():
-            if isinstance(source, NativeAuthenticator):
-                raise ConfigError(
-                    f"{self._place(name)} is the native authenticator, which cannot be one of several; use it alone, "
-                    "or shared-password or ldap for people without an account elsewhere."
-                )
-            if isinstance(source, LocalAuthenticator) and self._prefix(name):
-                raise ConfigError(f"{self._place(name)} is about accounts of this machine; it cannot have a prefix.")
+            if isinstance(source, LocalAuthenticator | NativeAuthenticator) and self._prefix(name):
+                whose = "this machine" if isinstance(source, LocalAuthenticator) else "the hub itself"
+                raise ConfigError(f"{self._place(name)} is about accounts of {whose}; it cannot have a prefix.")
             await source.check()
         bare = [name for name in self._made if not self._prefix(name)]
         if len(bare) > 1 and not self.same_names:

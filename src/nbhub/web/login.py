@@ -16,7 +16,7 @@ from nbhub.authenticators.base import (
     RedirectAuthenticator,
     VisitAuthenticator,
 )
-from nbhub.authenticators.native import NativeAuthenticator
+from nbhub.authenticators.native import NativeAuthenticator, native_of
 from nbhub.core.model import User
 from nbhub.errors import BadRequest, Conflict, Forbidden, NbhubError, NotFound, TooManyRequests, Unavailable
 from nbhub.store import servers
@@ -37,7 +37,7 @@ def routes(desk: Desk) -> list[Route]:
     ]
     if any(isinstance(source, RedirectAuthenticator) for source in desk.authenticator.sources_by_name().values()):
         found += [Route("/oauth_login", leave), Route("/oauth_callback", come_back)]
-    if isinstance(desk.authenticator, NativeAuthenticator):
+    if native_of(desk.authenticator) is not None:
         found += [
             Route("/signup", show_signup),
             Route("/signup", take_signup, methods=["POST"]),
@@ -162,7 +162,7 @@ async def _go_on(request: Request, user: User, destination: str = "") -> Respons
 async def _login_page(request: Request, status: int = 200, problem: str = "", username: str = "") -> Response:
     desk = places.desk(request)
     source = desk.authenticator
-    ways = source.sources_by_name()
+    ways, native = source.sources_by_name(), native_of(source)
     return await render.page(
         request,
         "login.html",
@@ -174,7 +174,7 @@ async def _login_page(request: Request, status: int = 200, problem: str = "", us
         asks_password=any(isinstance(one, PasswordAuthenticator) and one.asks_password for one in ways.values()),
         ways=ways,
         providers={name: one for name, one in ways.items() if isinstance(one, RedirectAuthenticator)},
-        open_to_strangers=isinstance(source, NativeAuthenticator) and source.signup != "closed",
+        open_to_strangers=native is not None and native.signup != "closed",
         next=places.wanted(request),
         said=places.said(request),
     )
@@ -254,7 +254,7 @@ async def take_signup(request: Request) -> Response:
             found = await source.sign_up(name, password, address=address)
         if found is None:
             return RedirectResponse(f"{places.desk(request).settings.hub_prefix}login?said=waiting", 303)
-        user = await admit(places.desk(request), found)
+        user = await admit(places.desk(request), _known_here(request, found))
     except (BadRequest, Conflict, Forbidden, TooManyRequests) as error:
         return await _signup_page(request, code, error, name[:255])
     return await _enter(request, user, f"{places.desk(request).settings.hub_prefix}home")
@@ -291,7 +291,7 @@ async def take_reset(request: Request) -> Response:
         _check_repeated(form)
         address = client.address(request.scope)
         found = await _native(request).reset(code, form.text("password"), address=address)
-        user = await admit(places.desk(request), found)
+        user = await admit(places.desk(request), _known_here(request, found))
     except (BadRequest, Forbidden, TooManyRequests) as error:
         return await _reset_page(request, code, error)
     return await _enter(request, user, f"{places.desk(request).settings.hub_prefix}home")
@@ -331,6 +331,13 @@ def _check_repeated(form: forms.Form) -> None:
 
 
 def _native(request: Request) -> NativeAuthenticator:
-    source = places.desk(request).authenticator
-    assert isinstance(source, NativeAuthenticator)
+    source = native_of(places.desk(request).authenticator)
+    assert source is not None
     return source
+
+
+def _known_here(request: Request, found: Identity) -> Identity:
+    """Return whom the native authenticator identified as somebody of this hub, where it is one of several."""
+    source = places.desk(request).authenticator
+    name = next(name for name, way in source.sources_by_name().items() if isinstance(way, NativeAuthenticator))
+    return source.from_source(name, found)

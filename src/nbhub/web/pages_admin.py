@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from nbhub.authenticators.native import NativeAuthenticator, Offer
+from nbhub.authenticators.native import NativeAuthenticator, Offer, native_of
 from nbhub.core.model import User
 from nbhub.core.principal import Principal
 from nbhub.errors import BadRequest, Forbidden, NbhubError, NotFound
@@ -79,8 +79,8 @@ async def _add(request: Request, asking: Principal, form: forms.Form) -> Respons
         _require_admin(asking)
     async with desk.store.write() as tx:
         made = [await users.create(tx, name, admin=admin, now=desk.clock()) for name in names]
-    source = desk.authenticator
-    if not isinstance(source, NativeAuthenticator):
+    source = native_of(desk.authenticator)
+    if source is None:
         return _back(request, "added")
     links = [
         _link(request, user.name, "reset-password", await source.offer_reset(user, by=asking.name)) for user in made
@@ -186,8 +186,8 @@ async def _user(request: Request, asking: Principal, form: forms.Form) -> User:
 
 
 def _native(request: Request) -> NativeAuthenticator:
-    source = places.desk(request).authenticator
-    if not isinstance(source, NativeAuthenticator):
+    source = native_of(places.desk(request).authenticator)
+    if source is None:
         raise NotFound("This hub keeps no passwords, so there is nothing to invite to or to reset.")
     return source
 
@@ -208,7 +208,7 @@ async def _links_page(request: Request, asking: Principal, heading: str, links: 
 
 async def _page(request: Request, asking: Principal, error: NbhubError | None = None) -> Response:
     desk = places.desk(request)
-    source = desk.authenticator
+    source = native_of(desk.authenticator)
     query = request.query_params.get("q", "").strip()[:255]
     query = query if query.isprintable() else ""
     number = _number(request.query_params.get("page", "1"))
@@ -236,7 +236,7 @@ async def _page(request: Request, asking: Principal, error: NbhubError | None = 
         active=active,
         waiting=waiting,
         links=[link for link in invitations if _is_link(link)],
-        keeps_passwords=isinstance(source, NativeAuthenticator),
+        keeps_passwords=source is not None,
         may_manage=asking.holds("admin:users"),
         has_options=bool(desk.spawner.options_form),
         query=query,
