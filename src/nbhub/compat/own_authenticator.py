@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
-import inspect
 from collections.abc import Callable, Generator, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 
+from nbhub import hooks
 from nbhub.authenticators.base import (
     Authenticator,
     Identity,
     RedirectAuthenticator,
     VisitAuthenticator,
-    awaited,
     check_name,
     from_model,
     to_model,
@@ -98,30 +96,30 @@ class FileAuthenticator(Authenticator):
         if not self._overrides("check_allowed") and not self._overrides("check_blocked_users"):
             return await super().allows(identity)
         name, model = identity.name, to_model(identity)
-        if not await _called(self.check_blocked_users, name, model):
+        if not await hooks.call(self.check_blocked_users, name, model):
             return False
         existing = self.allow_existing_users and await self._exists(name)
         mark = _existing.set(name if existing else "")
         try:
-            return self.allow_all or bool(await _called(self.check_allowed, name, model))
+            return self.allow_all or bool(await hooks.call(self.check_allowed, name, model))
         finally:
             _existing.reset(mark)
 
     async def admit(self, identity: Identity, handler: Any = None) -> Identity:
         """See Authenticator."""
         if self.theirs_is_admin is not None and identity.admin is None:
-            found = await _called(self.theirs_is_admin, handler, to_model(identity))
+            found = await hooks.call(self.theirs_is_admin, handler, to_model(identity))
             identity = replace(identity, admin=None if found is None else bool(found))
         admitted = await super().admit(identity, handler)
         if self._overrides("add_user") and not await self._exists(admitted.name):
-            await _called(self.add_user, _owner(admitted.name, bool(admitted.admin)))
+            await hooks.call(self.add_user, _owner(admitted.name, bool(admitted.admin)))
         return admitted
 
     async def refresh(self, name: str, auth_state: Mapping[str, Any] | None) -> Identity | bool:
         """See Authenticator."""
         if not self._overrides("refresh_user"):
             return await super().refresh(name, auth_state)
-        found = await _called(self.refresh_user, _owner(name, state=auth_state), None)
+        found = await hooks.call(self.refresh_user, _owner(name, state=auth_state), None)
         if isinstance(found, Mapping):
             return from_model({"name": name, **found}, Identity(name))
         return bool(found)
@@ -218,7 +216,7 @@ def _both_ways(theirs: Any) -> Any:
     @functools.wraps(theirs)
     async def authenticate(self: Any, *given: Any, address: str | None = None, **named: Any) -> Any:
         if address is None:
-            return await _called(theirs, self, *given, **named)
+            return await hooks.call(theirs, self, *given, **named)
         identity: list[Identity] = []
 
         async def verdict() -> bool:
@@ -230,16 +228,9 @@ def _both_ways(theirs: Any) -> Any:
     return authenticate
 
 
-async def _called(function: Any, *given: Any, **named: Any) -> Any:
-    """Call a method of a file, plain or async; the plain ones in a thread, since many of them wait."""
-    if inspect.iscoroutinefunction(function):
-        return await function(*given, **named)
-    return await awaited(await asyncio.to_thread(function, *given, **named))
-
-
 async def _guarded(function: Any, *given: Any) -> Any:
     try:
-        return await _called(function, *given)
+        return await hooks.call(function, *given)
     except NbhubError:
         raise
     except NotImplementedError as error:

@@ -8,7 +8,6 @@ they assign holds for this start alone.
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import inspect
 import logging
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from traitlets import TraitError, TraitType
 
+from nbhub import hooks
 from nbhub.core.launch import LaunchTemplate, expand
 from nbhub.core.model import User
 from nbhub.errors import BadRequest, NbhubError, SpawnError
@@ -151,10 +151,7 @@ async def guarded(subject: Subject, what: str, function: Any, *arguments: Any) -
     if function is None:
         return None
     try:
-        if inspect.iscoroutinefunction(function):
-            return await function(*arguments)
-        result = await asyncio.to_thread(function, *arguments)
-        return await result if inspect.isawaitable(result) else result
+        return await hooks.call(function, *arguments)
     except (NbhubError, TimeoutError):
         raise
     except Exception as error:

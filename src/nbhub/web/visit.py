@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import logging
 from typing import TYPE_CHECKING, Any
 
+from nbhub import hooks
 from nbhub.core.model import User
 from nbhub.errors import NbhubError, Unavailable
 from nbhub.spawners.one_server import Owner, Subject
@@ -30,10 +29,7 @@ class Visit:
 async def ask(function: Any, *given: Any) -> Any:
     """Return what a function of the configuration says, plain (in a thread) or async; Unavailable if it fails."""
     try:
-        if inspect.iscoroutinefunction(function):
-            return await function(*given)
-        result = await asyncio.to_thread(function, *given)
-        return await result if inspect.isawaitable(result) else result
+        return await hooks.call(function, *given)
     except NbhubError:
         raise
     except Exception as error:
