@@ -22,7 +22,7 @@ FUNCTION_LIMIT = 60
 
 # Words that would tie the repository to one machine or to one package registry.
 _FOREIGN = re.compile(
-    r"/root/|/work/(?:main|shared)|/tmp/(?:nbenv|uvenv)|(?:files\.|test\.)?pypi\.org|pythonhosted\.org"
+    r"(?<!user)(?<!users)/root/|/work/(?:main|shared)|/tmp/(?:nbenv|uvenv)|(?:files\.|test\.)?pypi\.org|pythonhosted\.org"
     r"|--(?:extra-)?index-url\s+http|--trusted-host"
 )
 
