@@ -204,7 +204,8 @@ async def test_headers_pages_and_functions_of_a_visit(tmp_path: Path) -> None:
         assert (await browser.get("/hub/user-redirect/course/1")).headers["location"] == "/elsewhere/ada/course/1"
         assert "/hub/spawn/ada" in (await browser.get("/hub/user-redirect/lab")).headers["location"]
         assert (await browser.get("/hub/")).headers["location"] == "/start/ada"
-        root = await hub.api("root")
-        assert (await root.put("/hub/api/users/root/servers/one")).status_code == 201
-        refused = await root.put("/hub/api/users/root/servers/two")
+        name = "root"
+        root = await hub.api(name)
+        assert (await root.put(f"/hub/api/users/{name}/servers/one")).status_code == 201
+        refused = await root.put(f"/hub/api/users/{name}/servers/two")
         assert refused.status_code == 400 and "already has 1 named servers" in refused.text
