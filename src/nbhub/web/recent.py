@@ -6,9 +6,10 @@ What was read is used again for a second at most, and forgotten the moment it ch
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nbhub.core.model import Server, User
+from nbhub.core.principal import Principal
 from nbhub.store import Bell, Store, Wakeup, servers, users
 
 SECONDS = 1.0  # last_activity is not rung for
@@ -22,6 +23,13 @@ class Seen:
     user: User
     servers: tuple[Server, ...]
     until: float
+    # What clients that look on were answered, by the credential's Principal; it lives as long as what it was made of.
+    answers: dict[int, tuple[Principal, bytes]] = field(default_factory=dict, compare=False)
+
+    def answer_for(self, asking: Principal) -> bytes | None:
+        """Return what this very principal was answered; any change of its grants makes it another one."""
+        known = self.answers.get(id(asking))
+        return known[1] if known is not None and known[0] is asking else None
 
 
 class Recent:

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 _JSON_HEADER = (b"content-type", b"application/json")
 _TEXT_HEADER = (b"content-type", b"text/plain")
-_encode = msgspec.json.encode
+encode = msgspec.json.encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,12 @@ class Reply:
 
 def json(value: Any, status: int = 200) -> Reply:
     """Return a value as JSON."""
-    return Reply(status, _encode(value), (_JSON_HEADER,))
+    return encoded(encode(value), status)
+
+
+def encoded(body: bytes, status: int = 200) -> Reply:
+    """Return what is JSON already."""
+    return Reply(status, body, (_JSON_HEADER,))
 
 
 def empty(status: int = 200) -> Reply:

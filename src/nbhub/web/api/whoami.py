@@ -6,7 +6,7 @@ from typing import Any
 
 from nbhub.core.principal import Principal
 from nbhub.errors import NotFound
-from nbhub.web.api.endpoints import KNOWN, KNOWN_TOKEN, OPEN, Call, Endpoints, Reply, json
+from nbhub.web.api.endpoints import KNOWN, KNOWN_TOKEN, OPEN, Call, Endpoints, Reply, encode, encoded, json
 from nbhub.web.api.render import Reader
 
 endpoints = Endpoints()
@@ -16,11 +16,17 @@ endpoints = Endpoints()
 async def get_self(call: Call) -> Reply:
     """Show the caller, and what the caller may do."""
     asking = call.principal
+    seen = await call.recent.of(asking.name) if asking.user is not None else None
+    if seen is not None and (known := seen.answer_for(asking)) is not None:
+        return encoded(known)
     model = await _of_user(call, call.reader, asking)
     model["token_id"] = None if asking.token is None else f"a{asking.token.id}"
     model["session_id"] = None if asking.token is None else asking.session_id
     model["scopes"] = call.reader.scopes
-    return json(model)
+    body = encode(model)
+    if seen is not None:
+        seen.answers[id(asking)] = (asking, body)
+    return encoded(body)
 
 
 @endpoints(KNOWN_TOKEN, "GET", "authorizations/token/{token}")
