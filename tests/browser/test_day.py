@@ -12,7 +12,7 @@ import pytest_asyncio
 from playwright.async_api import Page, expect
 
 from browser import lab
-from browser.visits import Camera, Visit, first_link, from_account_menu, log_in, pictures, sign_up
+from browser.visits import Camera, Visit, first_link, from_account_menu, invite, log_in, pictures, sign_up
 from servers import notebooks
 from servers.hub import HubProcess, running_hub
 
@@ -38,6 +38,7 @@ async def test_a_day(hub: HubProcess, visit: Visit, tmp_path: Path) -> None:
     await morning(page, hub, camera)
     await work(page, tmp_path, camera)
     home = await lab.open_control_panel(page)
+    await others_stay_outside(home, visit, camera)
     await stop(home, camera)
     await come_back_where_one_was(page, camera)
     await evening(home, camera)
@@ -92,6 +93,17 @@ async def work(page: Page, tmp_path: Path, camera: Camera) -> None:
     await lab.open_launcher(page)
     await lab.run_in_terminal(page, "expr 1234 '*' 5678; pwd", str(1234 * 5678))
     await camera.take(page, "terminal", whole=False)
+
+
+async def others_stay_outside(admin: Page, visit: Visit, camera: Camera) -> None:
+    """Invite somebody, who makes an account and is refused by the server of the first user."""
+    guest = await visit()
+    await sign_up(guest, await invite(admin, "Grace"))
+    await guest.goto("/user/ada/lab")
+    await expect(guest.get_by_role("alert")).to_be_visible()
+    assert guest.url.startswith(f"{await guest.evaluate('location.origin')}/hub/api/oauth2/authorize")
+    await camera.take(guest, "refused")
+    await admin.goto("/hub/home")
 
 
 async def stop(page: Page, camera: Camera) -> None:

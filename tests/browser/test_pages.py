@@ -9,6 +9,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 import pytest_asyncio
@@ -16,11 +17,13 @@ from playwright.async_api import Browser, Locator, Page, expect
 
 from browser.visits import (
     PASSWORD,
+    PHONE,
     Camera,
     Complaints,
     Visit,
     first_link,
     from_account_menu,
+    invite,
     log_in,
     new_page,
     pictures,
@@ -35,6 +38,11 @@ c.Hub.spawner_class = "fake"
 c.Hub.allow_named_servers = True
 c.Hub.named_server_limit_per_user = 3
 c.Hub.cleanup_servers = False
+c.Hub.services = [{
+    "name": "whoami", "url": "http://127.0.0.1:1", "api_token": "0123456789abcdef",
+    "oauth_client_allowed_scopes": ["read:users:name!user", "list:users"],
+}]
+c.Hub.load_roles = [{"name": "user", "scopes": ["self", "access:services!service=whoami"]}]
 c.Spawner.options_form = '''
 <div class="field">
   <label for="fault">What goes wrong</label>
@@ -90,14 +98,6 @@ async def ada(visit: Visit, administrator: str) -> Page:
     await log_in(page, administrator)
     await page.wait_for_url("**/hub/home")
     return page
-
-
-async def invite(admin: Page, name: str = "") -> str:
-    """Make a link to a new account on the administration page; returns it."""
-    await admin.goto("/hub/admin")
-    await admin.get_by_label("Name (empty: they choose it)").fill(name)
-    await admin.get_by_role("button", name="Make a link").click()
-    return await admin.get_by_label(f"For {name or 'whoever gets it first'}").input_value()
 
 
 async def newcomer(admin: Page, visit: Visit, name: str) -> Page:
@@ -344,6 +344,26 @@ async def test_others_are_refused_at_ones_server(ada: Page, visit: Visit, camera
     await camera.examine(page, "refused")
     await page.goto("/hub/nowhere")
     await camera.examine(page, "nowhere")
+
+
+async def test_a_service_asks_who_one_is(ada: Page, visit: Visit, camera: Camera) -> None:
+    page = await newcomer(ada, visit, "zoe")
+    await page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+    await page.get_by_text("Services").click()
+    await page.get_by_role("link", name="whoami").click(trial=True)  # nothing lies over it or cuts it off
+    await camera.examine(page, "menu")
+    callback = "/services/whoami/oauth_callback"
+    where = {"client_id": "service-whoami", "redirect_uri": callback, "response_type": "code", "state": "a-state"}
+    for button, answer in (("Go on", "code="), ("Do not", "error=access_denied")):
+        await page.goto(f"/hub/api/oauth2/authorize?{urlencode(where)}")
+        await expect(page.get_by_text("to be allowed to do this in your name")).to_be_visible()
+        await camera.examine(page, "question")
+        async with page.expect_request(lambda request: urlsplit(request.url).path == callback) as asked:
+            await page.get_by_role("button", name=button).click()
+        went = urlsplit((await asked.value).url).query
+        assert answer in went and "state=a-state" in went
+        await expect(heading(page)).to_have_text("This server does not answer")
+    await camera.examine(page, "service-away")
 
 
 # -- tokens and administration ---------------------------------------------------------------------------------------

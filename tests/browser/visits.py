@@ -152,6 +152,14 @@ async def sign_up(page: Page, link: str, name: str = "", password: str = PASSWOR
     await page.wait_for_url("**/hub/home")
 
 
+async def invite(admin: Page, name: str = "") -> str:
+    """Make a link to a new account on the administration page; returns it."""
+    await admin.goto("/hub/admin")
+    await admin.get_by_label("Name (empty: they choose it)").fill(name)
+    await admin.get_by_role("button", name="Make a link").click()
+    return await admin.get_by_label(f"For {name or 'whoever gets it first'}").input_value()
+
+
 async def log_in(page: Page, name: str, password: str = PASSWORD) -> None:
     """Fill in the log-in page that the browser shows, and send it."""
     await page.get_by_label("Name", exact=True).fill(name)

@@ -10,17 +10,30 @@ from nbhub.proxy.resources import DESTINATION
 
 Resource = dict[str, Any]
 
-_SERVER_AWAY = "The notebook server does not answer. It may have stopped, or be about to."
+_SERVER_AWAY = "The server at this address does not answer. It may have stopped, or be about to."
 _HUB_AWAY = "The hub does not answer. It may be restarting; notebook servers that run stay reachable."
 _RETRY = 3  # seconds
 
+# In the colours of the hub's own pages, which cannot be asked for here.
+_STYLE = """
+:root{color-scheme:light dark;--ground:#f5f7f9;--card:#fff;--line:#dde3e9;--text:#17212b;--quiet:#566473;
+--accent:#0b7a75;--on-accent:#fff;font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif}
+@media(prefers-color-scheme:dark){:root{--ground:#0f151b;--card:#18212a;--line:#2b3844;--text:#e8eef3;--quiet:#9cabba;
+--accent:#3cc4b6;--on-accent:#06211f}}
+body{margin:0;padding:15vh 1rem 2rem;background:var(--ground);color:var(--text);text-align:center}
+main{max-width:30rem;margin:auto;padding:1.5rem;background:var(--card);border:1px solid var(--line);border-radius:14px}
+h1{font-size:1.5rem;line-height:1.25;margin:.3rem 0 .8rem}
+.quiet{color:var(--quiet)}
+a{display:inline-block;padding:.5rem 1.2rem;border-radius:10px;background:var(--accent);color:var(--on-accent);
+font-weight:550;text-decoration:none}
+a:focus-visible{outline:3px solid var(--text);outline-offset:2px}
+"""
+
 _PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<meta name="robots" content="noindex"><title>{title}</title><style>
-:root{{color-scheme:light dark}}
-body{{font:1.1rem/1.5 system-ui,sans-serif;max-width:36rem;margin:15vh auto;padding:0 1rem}}
-</style></head><body><main><h1>{title}</h1><p role="status">{text}</p>
-<p>This page tries again every few seconds.</p>{link}</main></body></html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="robots" content="noindex"><title>{title}</title><style>{style}</style></head>
+<body><main><h1>{title}</h1><p role="status">{text}</p>
+<p class="quiet">This page tries again every few seconds.</p>{link}</main></body></html>
 """
 
 
@@ -70,7 +83,7 @@ def _json(message: str) -> Resource:
 
 
 def _page(title: str, text: str, link: str) -> Resource:
-    body = _PAGE.format(title=html.escape(title), text=html.escape(text), link=link)
+    body = _PAGE.format(title=html.escape(title), text=html.escape(text), link=link, style=_STYLE)
     policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'"
     headers = [("retry-after", str(_RETRY)), ("refresh", str(_RETRY)), ("content-security-policy", policy)]
     return _answer(body, "text/html; charset=utf-8", headers)
