@@ -12,7 +12,6 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -126,8 +125,7 @@ class Operation:
         hub = self.hub
         self.declared = hub.declared()
         scopes.declare(self.declared.custom_scopes)
-        prepare_folder(hub.folder)
-        root = secret.find(hub.cookie_secret, hub.cookie_secret_file, hub.folder, os.environ)
+        root = prepare_folder(hub)
         listener = serve.listen(hub.hub_ip, hub.hub_port, "--Hub.hub_port")
         hub_port = listener.getsockname()[1]
         async with contextlib.AsyncExitStack() as stack:
@@ -308,12 +306,13 @@ class Operation:
                 await bell.wait(1.0)
 
 
-def prepare_folder(folder: Path) -> None:
-    """Make the data folder when missing. Raises ConfigError."""
+def prepare_folder(hub: Hub) -> bytes:
+    """Make the data folder when missing, and return the hub's secret. Raises ConfigError."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        hub.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return secret.find(hub.cookie_secret, hub.cookie_secret_file, hub.folder, os.environ)
     except OSError as error:
         raise ConfigError(
-            f"The data folder {folder} cannot be used: {error.strerror or error}. "
+            f"The data folder {hub.folder} cannot be used: {error.strerror or error}. "
             "Make it writable for this user, or choose another with --data-dir."
         ) from error

@@ -17,7 +17,7 @@ FILE = "secret"
 def find(given: bytes | str, file: str, folder: Path, environment: Mapping[str, str]) -> bytes:
     """Return the secret: `given`, or the variable JPY_COOKIE_SECRET, or what is in `file`, made when missing.
 
-    Without `file` it is kept in `folder`. Raises ConfigError.
+    Without `file` it is kept in `folder`. Raises ConfigError, and OSError when the folder cannot be used.
     """
     if given:
         return _long_enough(given if isinstance(given, bytes) else _from_hex(given), "c.Hub.cookie_secret")
@@ -27,6 +27,8 @@ def find(given: bytes | str, file: str, folder: Path, environment: Mapping[str, 
     try:
         return read(path)
     except OSError as error:
+        if not file:
+            raise
         raise ConfigError(
             f"The file {path} for the hub's secret cannot be used: {error.strerror or error}. Make it readable for "
             "this user alone, or name another with c.Hub.cookie_secret_file."

@@ -22,8 +22,9 @@ from nbhub.spawners.fake_folder import FolderBackend
 from nbhub.spawners.process import LocalProcessSpawner, SimpleLocalProcessSpawner
 
 TINY_SERVER = Path(__file__).parent / "tiny_server.py"
-SYSTEM_USER = "nbhubtest"
-SYSTEM_GROUP = "nbhubtests"
+# Of this process alone: other workers and other runs make accounts of their own.
+SYSTEM_USER = f"nbhubtest{os.getpid()}"
+SYSTEM_GROUP = f"nbhubtests{os.getpid()}"
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def system_user() -> Iterator[str]:
 def _remove_system_user() -> None:
     with contextlib.suppress(KeyError):
         pwd.getpwnam(SYSTEM_USER)
-        subprocess.run(["userdel", "--remove", SYSTEM_USER], check=True, stderr=subprocess.DEVNULL)
+        subprocess.run(["userdel", "--force", "--remove", SYSTEM_USER], check=True, stderr=subprocess.DEVNULL)
     subprocess.run(["groupdel", SYSTEM_GROUP], check=False, stderr=subprocess.DEVNULL)
 
 

@@ -314,10 +314,10 @@ async def test_an_exit_code_is_known_to_other_hubs_too(make):
 
 async def test_two_spawners_never_get_one_port(make):
     one, two = make(port_first=21_000, port_last=21_003), make(port_first=21_000, port_last=21_003)
-    reserved = [spawner._reserve() for spawner in (one, two, one, two)]
+    reserved = [spawner._reserve(0) for spawner in (one, two, one, two)]
     assert sorted(port.number for port in reserved) == [21_000, 21_001, 21_002, 21_003]
     with pytest.raises(SpawnError, match="No port from 21000 to 21003.*port_first"):
-        one._reserve()
+        one._reserve(0)
     for port in reserved:
         port.close()
 
@@ -325,7 +325,7 @@ async def test_two_spawners_never_get_one_port(make):
 async def test_a_port_that_any_program_listens_on_is_not_given_out(make):
     spawner = make(port_first=21_010, port_last=21_011)
     with socket.create_server(("0.0.0.0", 21_010)):
-        reserved = spawner._reserve()
+        reserved = spawner._reserve(0)
         assert reserved.number == 21_011
         reserved.close()
         spawner.port = 21_010

@@ -208,13 +208,17 @@ async def test_two_hubs_never_claim_the_same_server(postgresql_url: str) -> None
         for number in range(60):
             await asked(tx, f"user-{number}")
     taken: list[tuple[str, int]] = []
+    both = asyncio.Barrier(2)
 
     async def take(store: Store, holder: str) -> None:
+        first = holder.endswith("-0")
         while True:
             async with store.write() as tx:
                 got = await claim(tx, now=1000, limit=3, holder=holder)
                 assert len(got) <= 3
-                await asyncio.sleep(0)  # lets the other's statements in between ours
+                if first:
+                    await both.wait()  # each hub has claimed, and neither has committed
+                    first = False
             if not got:
                 return
             taken.extend((holder, server.id) for server in got)
