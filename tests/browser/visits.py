@@ -161,10 +161,11 @@ async def invite(admin: Page, name: str = "") -> str:
 
 
 async def log_in(page: Page, name: str, password: str = PASSWORD) -> None:
-    """Fill in the log-in page that the browser shows, and send it."""
+    """Fill in the log-in page that the browser shows, send it, and wait for the page that comes back."""
     await page.get_by_label("Name", exact=True).fill(name)
     await page.get_by_label("Password", exact=True).fill(password)
-    await page.get_by_role("button", name="Log in").click()
+    async with page.expect_navigation():
+        await page.get_by_role("button", name="Log in").click()
 
 
 async def from_account_menu(page: Page, button: str) -> None:
