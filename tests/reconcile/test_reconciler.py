@@ -28,8 +28,10 @@ class House:
         self.store = store
         self.backend = backend
 
-    def reconciler(self, holder: str = "one", *, pace: Pace = PACE, **traits: Any) -> Reconciler:
-        spawner = FakeSpawner(backend=self.backend, **traits)
+    def reconciler(
+        self, holder: str = "one", *, pace: Pace = PACE, kind: type[FakeSpawner] = FakeSpawner, **traits: Any
+    ) -> Reconciler:
+        spawner = kind(backend=self.backend, **traits)
         return Reconciler(self.store, spawner, hub=HubAddress(), keys=KEYS, clock=time.time, holder=holder, pace=pace)
 
     @asynccontextmanager
@@ -267,16 +269,7 @@ async def test_programming_error_in_a_spawner_fails_the_start_in_words(house: Ho
             raise RuntimeError("a bug")
 
     server = await house.ask_start(await house.server())
-    reconciler = Reconciler(
-        house.store,
-        Broken(backend=house.backend),
-        hub=HubAddress(),
-        keys=KEYS,
-        clock=time.time,
-        holder="one",
-        pace=PACE,
-    )
-    async with house.running(reconciler):
+    async with house.running(house.reconciler(kind=Broken)):
         found = await house.until_phase(server, Phase.FAILED)
     assert "RuntimeError" in found.message and "a bug" not in found.message
 
@@ -287,16 +280,7 @@ async def test_programming_error_before_anything_runs_answers_the_ask(house: Hou
             raise RuntimeError("a bug")
 
     server = await house.ask_start(await house.server())
-    reconciler = Reconciler(
-        house.store,
-        Broken(backend=house.backend),
-        hub=HubAddress(),
-        keys=KEYS,
-        clock=time.time,
-        holder="one",
-        pace=PACE,
-    )
-    async with house.running(reconciler):
+    async with house.running(house.reconciler(kind=Broken)):
         found = await house.until_phase(server, Phase.FAILED)
     assert "RuntimeError" in found.message and found.due is None
 

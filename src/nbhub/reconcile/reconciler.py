@@ -49,11 +49,6 @@ class Reconciler:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self.on_poll: Callable[[float], None] = lambda seconds: None
 
-    @property
-    def busy(self) -> int:
-        """How many servers are being worked on."""
-        return len(self._tasks)
-
     async def run(self) -> None:
         """Work until cancelled; what is in flight then is handed over by letting its lease go."""
         keeper = asyncio.create_task(self._keep_leases(), name="leases")
@@ -68,13 +63,6 @@ class Reconciler:
             watcher.cancel()
             await self._hand_over()
             await asyncio.gather(keeper, watcher, return_exceptions=True)
-
-    async def pass_once(self) -> int:
-        """Claim what is due, bring each as far as it goes now, and return how many servers that were."""
-        claimed = await self._claim()
-        await self._work_on(claimed)
-        await asyncio.gather(*self._tasks.values())
-        return len(claimed)
 
     async def _turn(self) -> float:
         """Take on what is due; return the seconds until there is more."""

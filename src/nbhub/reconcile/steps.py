@@ -253,7 +253,6 @@ class Steps:
         return (*events, event)[-MAX_EVENTS:]
 
     async def _give_up(self, held: Held, message: str, log_tail: str = "") -> None:
-        log_tail = log_tail or await self._log_tail(held)
         await self._stop(held, Stop(Phase.FAILED, message), log_tail)
 
     # -- probe ---------------------------------------------------------------------------------------------------
