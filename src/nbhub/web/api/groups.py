@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from nbhub.authenticators.base import check_name
 from nbhub.core.model import Group
 from nbhub.errors import BadRequest, Conflict, NotFound
-from nbhub.store import Reading, grants, groups
+from nbhub.store import Reading, Writing, grants, groups
 from nbhub.web.api import bodies, paging
 from nbhub.web.api.endpoints import Call, Endpoints, Reply, empty, json, listing, on_group, on_hub
 
@@ -82,25 +82,13 @@ async def delete_group(call: Call) -> Reply:
 @endpoints(on_group("groups"), "POST", "groups/{group}/users")
 async def add_users(call: Call) -> Reply:
     """Put users into a group."""
-    _check_managed(call)
-    body = await call.body(bodies.GroupUsers)
-    async with call.desk.store.write() as tx:
-        group = await _existing(tx, call)
-        await groups.add(tx, group.id, _normalized(call, body.users))
-        items = await _models(tx, call, [group])
-    return json(items[0])
+    return await _change_members(call, groups.add)
 
 
 @endpoints(on_group("groups"), "DELETE", "groups/{group}/users")
 async def remove_users(call: Call) -> Reply:
     """Take users out of a group."""
-    _check_managed(call)
-    body = await call.body(bodies.GroupUsers)
-    async with call.desk.store.write() as tx:
-        group = await _existing(tx, call)
-        await groups.remove(tx, group.id, _normalized(call, body.users))
-        items = await _models(tx, call, [group])
-    return json(items[0])
+    return await _change_members(call, groups.remove)
 
 
 @endpoints(on_group("groups"), "PUT", "groups/{group}/properties")
@@ -154,3 +142,14 @@ def _check_name(name: str) -> None:
         raise BadRequest(
             f"{name[:64]!r} cannot be the name of a group: 1 to 255 printable characters, no slash, not only dots."
         ) from None
+
+
+async def _change_members(call: Call, change: Callable[[Writing, int, Sequence[str]], Awaitable[None]]) -> Reply:
+    """Add or remove the users that the body names, and show the group as it is then."""
+    _check_managed(call)
+    body = await call.body(bodies.GroupUsers)
+    async with call.desk.store.write() as tx:
+        group = await _existing(tx, call)
+        await change(tx, group.id, _normalized(call, body.users))
+        items = await _models(tx, call, [group])
+    return json(items[0])
