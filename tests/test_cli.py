@@ -15,8 +15,10 @@ from nbhub import __version__, accounts, cli, config
 from nbhub.app import Hub
 from nbhub.authenticators.dummy import DummyAuthenticator
 from nbhub.authenticators.native import NativeAuthenticator
+from nbhub.commands.table import COMMANDS
 from nbhub.core import secrets
 from nbhub.store import Store, grants, users
+from nbhub.traits import import_path
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -61,7 +63,17 @@ def test_help_has_examples(run: Run) -> None:
         status, out, err = run(*words)
         assert (status, err) == (0, "")
         assert "Examples" in out
-    assert all(f"nbhub {name}" in out for name in cli.COMMANDS if name != "run")
+    listed = run("--help")[1]
+    assert all(f"nbhub {name}" in listed for name in COMMANDS if name != "run")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(run: Run, name: str) -> None:
+    status, out, _ = run(name, "--help")
+    assert status == 0
+    assert out.startswith(f"Usage: nbhub {COMMANDS[name].usage}")
+    assert f"Examples\n  nbhub{'' if name == 'run' else ' ' + name}" in out
+    assert callable(import_path(COMMANDS[name].run))
 
 
 def test_version(run: Run) -> None:

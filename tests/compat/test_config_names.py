@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from traitlets.config import Configurable
 
-from nbhub import cli
+from nbhub.commands.call import all_classes
 from nbhub.compat import imports, verdicts
 from nbhub.traits import import_path
 
@@ -16,7 +16,7 @@ NAMES = [line.split() for line in Path(__file__).with_name("reference_names.txt"
 
 def takers(section: str) -> list[type[Configurable]]:
     name = "Hub" if section == "JupyterHub" else section
-    return [cls for cls in cli.all_classes() if any(base.__name__ == name for base in cls.__mro__)]
+    return [cls for cls in all_classes() if any(base.__name__ == name for base in cls.__mro__)]
 
 
 def test_no_name_of_the_reference_is_missing() -> None:

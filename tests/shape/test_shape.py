@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from nbhub import cli, config, reference
+from nbhub import config, reference
+from nbhub.commands.call import all_classes
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "nbhub"
@@ -42,7 +43,7 @@ def tracked() -> Iterator[Path]:
 
 
 def test_every_setting_is_explained() -> None:
-    classes = reference.sections(cli.all_classes())
+    classes = reference.sections(all_classes())
     silent = [
         f"{cls.__name__}.{key}"
         for cls in classes
@@ -55,12 +56,12 @@ def test_every_setting_is_explained() -> None:
 
 def test_the_reference_of_settings_is_current() -> None:
     written = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
-    assert written.rstrip("\n") == reference.markdown(cli.all_classes()).rstrip("\n"), "run `make docs`"
+    assert written.rstrip("\n") == reference.markdown(all_classes()).rstrip("\n"), "run `make docs`"
 
 
 def test_every_short_option_is_a_setting() -> None:
     paths = [*config.OPTIONS.values(), *(path for path, _ in config.FLAGS.values())]
-    known = {cls.__name__: cls.class_trait_names(config=True) for cls in cli.all_classes()}
+    known = {cls.__name__: cls.class_trait_names(config=True) for cls in all_classes()}
     assert [path for path in paths if path.split(".")[1] not in known[path.split(".")[0]]] == []
 
 

@@ -1,0 +1,135 @@
+"""The commands of `nbhub`: their names, what they take, and where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from nbhub.commands.call import Call
+from nbhub.errors import ConfigError
+from nbhub.traits import did_you_mean
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command. `run` names a function of a Call that returns the exit status; it is loaded when it is called."""
+
+    run: str
+    usage: str  # what follows `nbhub`, without [OPTIONS]
+    summary: str  # one line of the list of commands
+    words: tuple[int, int] = (0, 0)  # least and most plain words
+    flags: Sequence[str] = ()
+    values: Sequence[str] = ()  # options of its own that take a value
+    more: str = ""  # what its own --help says besides: options, examples, exit status
+
+
+COMMANDS: Mapping[str, Command] = {
+    "run": Command(
+        "nbhub.commands.running.run",
+        "run",
+        "start the hub, as does nbhub alone; Ctrl-C stops it",
+        more="Examples\n  nbhub\n  nbhub -f /etc/nbhub_config.py --port=80",
+    ),
+    "invite": Command(
+        "nbhub.commands.people.invite",
+        "invite [NAME] [--admin]",
+        "print a one-time link with which somebody makes an account",
+        words=(0, 1),
+        flags=("--admin",),
+        more="Examples\n  nbhub invite\n  nbhub invite alice --admin",
+    ),
+    "reset-password": Command(
+        "nbhub.commands.people.reset_password",
+        "reset-password NAME",
+        "print a one-time link with which NAME sets a new password",
+        words=(1, 1),
+        more="Examples\n  nbhub reset-password alice",
+    ),
+    "token": Command(
+        "nbhub.commands.people.token",
+        "token NAME [--admin]",
+        "print a new API token of user NAME; --admin makes NAME an administrator first",
+        words=(1, 1),
+        flags=("--admin",),
+        more="Examples\n  nbhub token deploy --admin",
+    ),
+    "settings": Command(
+        "nbhub.commands.settings.settings",
+        "settings [--markdown]",
+        "list all settings",
+        flags=("--markdown",),
+        more="Examples\n  nbhub settings | grep timeout",
+    ),
+    "config": Command(
+        "nbhub.commands.settings.configuration",
+        "config check|show|generate [FILE]",
+        "look at a configuration without starting, print what it becomes, or write one",
+        words=(1, 2),
+        more="check: say whether a hub can start with it. show: print what every setting becomes. generate: print a\n"
+        "configuration file that explains itself, or write it to FILE.\n\n"
+        "Examples\n  nbhub config check -f jupyterhub_config.py\n  nbhub config generate nbhub_config.py\n\n"
+        "Exit status of check: 0 fine, 1 understood but not to be had in this version, 2 a mistake.",
+    ),
+    "reload": Command(
+        "nbhub.commands.running.reload",
+        "reload",
+        "let the running hub read its configuration again",
+        more="Examples\n  nbhub reload -f /etc/nbhub_config.py",
+    ),
+    "version": Command(
+        "nbhub.commands.settings.version", "version", "print the version", more="Examples\n  nbhub version"
+    ),
+}
+
+
+def call_of(name: str, argv: Sequence[str]) -> Call:
+    """Tell a command's words, flags and values from the hub's options. Raises ConfigError with the usage."""
+    command = COMMANDS[name]
+    count = 0
+    while count < len(argv) and not argv[count].startswith("-"):
+        count += 1
+    least, most = command.words
+    if not least <= count <= most:
+        stray = f" {argv[most]!r} is too much." if count > most else ""
+        raise ConfigError(f"Usage: nbhub {command.usage} [OPTIONS].{stray}")
+    flags, values, options = _sorted(name, command, argv[count:])
+    return Call(argv[:count], frozenset(flags), values, options)
+
+
+def overview() -> str:
+    """Return the list of commands for `nbhub --help`."""
+    width = max(len(command.usage) for command in COMMANDS.values()) + 2
+    return "\n".join(f"  nbhub {command.usage:<{width}}{command.summary}" for command in COMMANDS.values())
+
+
+def explained(name: str) -> str:
+    """Return the help of one command."""
+    command = COMMANDS[name]
+    summary = command.summary[0].upper() + command.summary[1:]
+    return f"Usage: nbhub {command.usage} [OPTIONS]\n\n{summary}.\n\n{command.more}\n\nOptions: see nbhub --help."
+
+
+def existing(name: str) -> str:
+    """Return the name if there is such a command; raises ConfigError with the nearest one."""
+    if name not in COMMANDS:
+        raise ConfigError(f"There is no command {name[:64]!r}{did_you_mean(name, list(COMMANDS))} See nbhub --help.")
+    return name
+
+
+def _sorted(name: str, command: Command, rest: Sequence[str]) -> tuple[list[str], dict[str, str], list[str]]:
+    flags: list[str] = []
+    values: dict[str, str] = {}
+    options: list[str] = []
+    words = iter(rest)
+    for word in words:
+        option, given, value = word.partition("=")
+        if word in command.flags:
+            flags.append(word)
+        elif option in command.values:
+            found = value if given else next(words, None)
+            if found is None:
+                raise ConfigError(f"{option} of nbhub {name} needs a value: {option}=…")
+            values[option] = found
+        else:
+            options.append(word)
+    return flags, values, options
