@@ -9,7 +9,7 @@ DEV_STAMP := $(VENV)/.nbhub-dev
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test quick lint format wheel lock docs bench clean system notebooks
+.PHONY: help run test quick lint format wheel lock docs bench clean system notebooks cluster
 
 help:  ## say what can be made
 	@sed -nE 's/^([a-z]+):.*##  *(.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -17,7 +17,7 @@ help:  ## say what can be made
 run: $(RUN_STAMP)  ## start nbhub on http://127.0.0.1:8000 (ARGS="--port=9000" for options)
 	@exec $(BIN)/nbhub $(ARGS)
 
-test: $(DEV_STAMP) lint system notebooks  ## everything: lint, types, import contracts, all tests
+test: $(DEV_STAMP) lint system notebooks cluster  ## everything: lint, types, import contracts, all tests
 	@echo "== Tests"
 	@$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
 
@@ -84,6 +84,9 @@ $(DEV_STAMP): requirements/dev.lock pyproject.toml | $(BIN)/python
 
 system:
 	@sh scripts/system-packages
+
+cluster:
+	@sh scripts/test-cluster
 
 notebooks: $(DEV_STAMP)
 	@$(BIN)/python scripts/notebook_environments.py

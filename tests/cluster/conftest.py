@@ -1,0 +1,16 @@
+"""Tests on a real Kubernetes API with real pods; see tests/servers/cluster.py for which one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from servers.cluster_fixtures import cluster, in_one_group, kubectl, namespace, notebook_image, small_image
+
+__all__ = ["cluster", "kubectl", "namespace", "notebook_image", "small_image"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    in_one_group(items, Path(__file__).parent)
