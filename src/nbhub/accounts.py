@@ -57,14 +57,14 @@ async def first_link(hub: Hub, store: Store, source: Authenticator, now: float) 
 
 async def invitation(hub: Hub, name: str | None, *, admin: bool, clock: Callable[[], float] = time.time) -> Link:
     """Return a link with which somebody makes an account, as `name` or any; Conflict if the name is taken."""
-    async with _database(hub) as store:
+    async with opened(hub) as store:
         source = _native(hub, store, clock)
         return _signup(hub, await source.invite(name, admin=admin, by=_COMMAND_LINE))
 
 
 async def password_reset(hub: Hub, name: str, *, clock: Callable[[], float] = time.time) -> Link:
     """Return a link with which the user sets a new password; NotFound if there is no such user."""
-    async with _database(hub) as store:
+    async with opened(hub) as store:
         source = _native(hub, store, clock)
         async with store.read() as tx:
             user = await _user(tx, name)
@@ -78,7 +78,7 @@ async def new_token(hub: Hub, name: str, *, admin: bool = False, clock: Callable
     With `admin`, the user is made an administrator, and made at all if need be: the way in for programs.
     """
     token = secrets.new_token()
-    async with _database(hub) as store, store.write() as tx:
+    async with opened(hub) as store, store.write() as tx:
         user = await _administrator(tx, name, clock()) if admin else await _user(tx, name)
         await grants.create_token(
             tx,
@@ -123,7 +123,7 @@ async def _administrator(tx: Writing, name: str, now: float) -> User:
 
 
 @asynccontextmanager
-async def _database(hub: Hub) -> AsyncIterator[Store]:
+async def opened(hub: Hub) -> AsyncIterator[Store]:
     """Open the hub's database, also while a hub has it open."""
     store = await Store.open(hub.database, beside_hub=_is_there(hub.database))
     try:

@@ -59,12 +59,14 @@ class Hub(Application):
         help="Where servers reach the hub, such as http://hub:8081, when it is not http://hub_ip:hub_port.",
     ).tag(config=True)
     cookie_secret = Union(
-        [Bytes(), Unicode()],
+        [Bytes(), Unicode(), List()],
         help="The hub's secret: 32 bytes, or their hexadecimal digits. By default the variable JPY_COOKIE_SECRET, or "
-        "what is in cookie_secret_file. Every key is derived from it.",
+        "what is in cookie_secret_file. Every key is derived from it. Of a list, the first is used and the others, "
+        "older ones, are still accepted.",
     ).tag(config=True)
     cookie_secret_file = Unicode(
-        help="File with the hub's secret in hexadecimal digits, made when missing; {data_dir}/secret when empty."
+        help="File with the hub's secret in hexadecimal digits, made when missing; {data_dir}/secret when empty. "
+        "Further lines are older secrets that are still accepted: see `nbhub secret --help`."
     ).tag(config=True)
     start_proxy = Bool(True, help="Start and supervise Envoy; off when it runs apart.").tag(config=True)
 

@@ -98,6 +98,7 @@ class Operation:
             spawner = config.build(fresh.spawner_class, fresh.config, parent=fresh)
             source = config.build(fresh.authenticator_class, fresh.config, parent=fresh)
             settings = fresh.web_settings()
+            keys = Keys.from_secrets(*prepare_folder(fresh))
         except ConfigError as error:
             self.say(f"The configuration stays as it was: {error.message}")
             return
@@ -110,10 +111,14 @@ class Operation:
         kept = {name: getattr(self.desk.settings, name) for name in reload.WEB_NOT}
         self.desk.settings = dataclasses.replace(settings, **kept)
         logging.getLogger().setLevel(str(self.hub.log_level))
+        changed_keys = keys != self.keys
+        self._use_keys(keys)
         try:
             await make_named_users(self.authenticator, self.store, self.clock())
         except NbhubError as error:
             self.say(f"Warning: not everybody whom the settings name could be made a user: {error.message}")
+        if changed_keys:
+            told.append((["the hub's secret"], []))
         done, left = (", ".join(names for pair in told for names in pair[which]) for which in (0, 1))
         self.say(f"Configuration read again. Changed: {done or 'nothing'}.")
         if left:
@@ -130,7 +135,7 @@ class Operation:
         hub_port = listener.getsockname()[1]
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(listener.close)
-            self.keys = Keys.from_secret(root)
+            self.keys = Keys.from_secrets(*root)
             self.store = await Store.open(hub.database, clock=self.clock)
             stack.push_async_callback(self.store.close)
             self.spawner: Spawner = config.build(hub.spawner_class, hub.config, parent=hub)
@@ -193,8 +198,6 @@ class Operation:
             pace=hub.pace(self.spawner),
         )
         self.reconciler.steps.on_start = self._start_ended
-        admission = Admission(self.authenticator, self.store, self.keys.auth_state, self.clock)
-        self.reconciler.steps.auth_state = admission.state_of
         self.reconciler.on_poll = self.metrics.polled
         self.reconciler.steps.on_stop = self.metrics.stop_ended
         self.desk = Desk(
@@ -206,6 +209,7 @@ class Operation:
             clock=self.clock,
             metrics=self.metrics,
         )
+        self._use_keys(self.keys)
         self.front = create_app(self.desk)
         self.web = serve.WebServer(self.front)
         self.proxy = config.build(
@@ -219,6 +223,11 @@ class Operation:
             run_dir=hub.folder / "proxy" / str(hub.port),
             registry=self.metrics.registry,
         )
+
+    def _use_keys(self, keys: Keys) -> None:
+        """Sign and encrypt with these from now on."""
+        self.keys = self.desk.keys = self.reconciler.steps.keys = keys
+        self.reconciler.steps.auth_state = Admission(self.authenticator, self.store, keys, self.clock).state_of
 
     async def _open(self, stack: contextlib.AsyncExitStack, listener: socket.socket) -> None:
         self._spawn(self.web.run_on(listener), "web")
@@ -306,8 +315,8 @@ class Operation:
                 await bell.wait(1.0)
 
 
-def prepare_folder(hub: Hub) -> bytes:
-    """Make the data folder when missing, and return the hub's secret. Raises ConfigError."""
+def prepare_folder(hub: Hub) -> secret.Secrets:
+    """Make the data folder when missing, and return the hub's secrets. Raises ConfigError."""
     try:
         hub.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return secret.find(hub.cookie_secret, hub.cookie_secret_file, hub.folder, os.environ)

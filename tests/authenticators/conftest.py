@@ -64,7 +64,7 @@ def attach(store: Store) -> Attach:
 
     async def attach_one(source: Authenticator, clock: Callable[[], float] = time.time) -> Admission:
         source.attach(store, clock)
-        return Admission(source, store, Keys.from_secret(SECRET).auth_state, clock)
+        return Admission(source, store, Keys.from_secret(SECRET), clock)
 
     return attach_one
 

@@ -63,7 +63,7 @@ async def test_logging_in_asking_again_and_logging_out(hub_of: Any, issuer: str)
             assert user.admin
             assert (await users.groups_of(tx, [user.id]))[user.id] == ("admins", "staff")
 
-        later = Admission(own, hub.store, hub.desk.keys.auth_state, lambda: time.time() + 400)
+        later = Admission(own, hub.store, hub.desk.keys, lambda: time.time() + 400)
         before = await later.state_of(user)
         assert await later.refresh(user)
         after = await later.state_of(user)

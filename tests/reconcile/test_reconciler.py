@@ -238,6 +238,27 @@ async def test_cancelled_hub_hands_over_and_the_next_one_finishes(house: House) 
     assert house.backend.double_starts == 0 and house.backend.live == 1
 
 
+async def test_a_start_that_is_repeated_under_a_new_secret_keeps_the_token_that_it_has(house: House) -> None:
+    server = await house.ask_start(await house.server())
+    async with house.running(house.reconciler("first", delay=60.0)):
+        await house.until(server, lambda row: row is not None and len(row.events) > 1)
+    second = house.reconciler("second")
+    second.steps.keys = secrets.Keys.from_secrets(b"new secret of it" * 2, b"reconciler tests" * 2)
+    async with house.running(second):
+        await house.until_phase(server, Phase.RUNNING)
+        assert await _is_good(house, KEYS, server) and not await _is_good(house, second.steps.keys, server)
+        again = await house.ask_start(server)
+        await house.until_phase(server, Phase.RUNNING)
+        assert await _is_good(house, second.steps.keys, again) and not await _is_good(house, KEYS, again)
+
+
+async def _is_good(house: House, keys: secrets.Keys, server: Server) -> bool:
+    """Whether the token of that start, under these keys, is accepted."""
+    token = secrets.server_token(keys.tokens, server.id, server.generation)
+    async with house.store.read() as tx:
+        return await grants.find_token(tx, secrets.hash_token(token), time.time()) is not None
+
+
 async def test_two_hubs_share_fifty_servers_without_doing_anything_twice(house: House) -> None:
     asked = [await house.ask_start(await house.server(f"user{number}")) for number in range(50)]
     async with house.running(house.reconciler("one"), house.reconciler("two")):

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import InvalidToken
 
 from nbhub.authenticators.base import Authenticator, Identity
 from nbhub.core.model import User
+from nbhub.core.secrets import Keys
 from nbhub.errors import BadRequest, ConfigError, Forbidden
 from nbhub.store import Reading, Store, Writing, grants, identities, users
 from nbhub.store.identities import IdentityRecord
@@ -36,12 +37,12 @@ def _name(source: Authenticator, setting: str, name: str) -> str:
 
 
 class Admission:
-    """Lets people in. `key` encrypts what is kept of the source's state (32 bytes in URL-safe base64)."""
+    """Lets people in. `keys` encrypt what is kept of the source's state."""
 
-    def __init__(self, source: Authenticator, store: Store, key: bytes, clock: Callable[[], float]) -> None:
+    def __init__(self, source: Authenticator, store: Store, keys: Keys, clock: Callable[[], float]) -> None:
         self._source = source
         self._store = store
-        self._box = Fernet(key)
+        self._box = keys.auth_state_box()
         self._clock = clock
 
     async def admit(self, found: Identity, handler: Any = None) -> User:

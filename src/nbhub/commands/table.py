@@ -76,6 +76,16 @@ COMMANDS: Mapping[str, Command] = {
         "let the running hub read its configuration again",
         more="Examples\n  nbhub reload -f /etc/nbhub_config.py",
     ),
+    "secret": Command(
+        "nbhub.commands.keys.secret",
+        "secret rotate|status|retire",
+        "move to a new secret while people work, and say when the old one can go",
+        words=(1, 1),
+        more="rotate: put a new secret in front of the one in use, which is accepted from then on, and tell the hub\n"
+        "that runs. status: say what still needs an older one; exit status 1 while servers start with it.\n"
+        "retire: seal anew what older ones sealed, and take them out.\n\n"
+        "Examples\n  nbhub secret rotate -f /etc/nbhub_config.py\n  nbhub secret status\n  nbhub secret retire",
+    ),
     "version": Command(
         "nbhub.commands.settings.version", "version", "print the version", more="Examples\n  nbhub version"
     ),

@@ -7,8 +7,10 @@ import hashlib
 import hmac
 import os
 import string
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+from cryptography.fernet import Fernet, MultiFernet
 
 from nbhub.errors import BadRequest, ConfigError
 
@@ -30,6 +32,7 @@ class Keys:
     cookies: bytes = field(repr=False)
     xsrf: bytes = field(repr=False)
     auth_state: bytes = field(repr=False)  # as Fernet takes it: 32 bytes in URL-safe base64
+    former: tuple[Keys, ...] = field(default=(), repr=False)  # of older secrets: still accepted, never used anew
 
     @classmethod
     def from_secret(cls, secret: bytes) -> Keys:
@@ -42,6 +45,24 @@ class Keys:
             xsrf=_hkdf(secret, b"nbhub/xsrf"),
             auth_state=base64.urlsafe_b64encode(_hkdf(secret, b"nbhub/auth_state")),
         )
+
+    @classmethod
+    def from_secrets(cls, first: bytes, *former: bytes) -> Keys:
+        """Derive the keys of the secret in use, with those of older ones. Raises ConfigError for a short one."""
+        return replace(cls.from_secret(first), former=tuple(map(cls.from_secret, former)))
+
+    def __iter__(self) -> Iterator[Keys]:
+        """Yield the keys in use, then those of each older secret."""
+        yield self
+        yield from self.former
+
+    def auth_state_box(self) -> MultiFernet:
+        """Return what seals with the key in use and opens what any of them sealed."""
+        return MultiFernet([Fernet(keys.auth_state) for keys in self])
+
+    def journey_box(self) -> MultiFernet:
+        """Return the same for what browsers carry to an identity provider and back."""
+        return MultiFernet([Fernet(base64.urlsafe_b64encode(keys.cookies)) for keys in self])
 
 
 def new_token(random: Random = os.urandom) -> str:
@@ -71,6 +92,11 @@ def derive(secret: bytes, *parts: str | int) -> str:
 def server_token(secret: bytes, server_id: int, generation: int) -> str:
     """Return the API token of one start of a server, 32 hexadecimal digits as JupyterHub's; the same every time."""
     return derive(secret, "server", server_id, generation)[:32]
+
+
+def fingerprint(secret: bytes) -> str:
+    """Return 16 hexadecimal digits by which a secret is recognised, and which tell nothing of it."""
+    return _hkdf(secret, b"nbhub/fingerprint").hex()[:16]
 
 
 def hash_token(token: str) -> str:

@@ -136,7 +136,7 @@ class Steps:
     async def _begin(self, held: Held) -> launch.Launch:
         """Record STARTING and what the server needs to call home, before anything of it runs."""
         server, now = held.server, self.clock()
-        token = secrets.server_token(self.keys.tokens, server.id, server.generation)
+        token = await self._token(server)
         subject = await self._subject(held, token)
         status = self._starting(server, now)
         if is_special(self.spawner):
@@ -161,6 +161,16 @@ class Steps:
             )
         log.info("server=%s starting generation=%d", held.full_name, server.generation)
         return build
+
+    async def _token(self, server: Server) -> str:
+        """Return the token of this start: if it was begun under an older secret, the one that the object has."""
+        possible = [secrets.server_token(keys.tokens, server.id, server.generation) for keys in self.keys]
+        if len(possible) > 1:
+            async with self.store.read() as tx:
+                for token in possible[1:]:
+                    if await grants.token_by_hash(tx, secrets.hash_token(token), self.clock()) is not None:
+                        return token
+        return possible[0]
 
     def _starting(self, server: Server, now: float) -> dict[str, Any]:
         """Return what is recorded when a start begins; one that is repeated keeps its story and deadline."""

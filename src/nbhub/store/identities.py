@@ -36,6 +36,12 @@ _PUT = Statement(
     )
 )
 _CONFIRM = Statement(update(identities).where(_i.user_id == _user).values(confirmed=bindparam("now", type_=Double)))
+_STATES = Statement(select(_i.user_id, _i.auth_state).where(_i.auth_state.is_not(None)).order_by(_i.user_id))
+_RESEAL = Statement(
+    update(identities)
+    .where(_i.user_id == _user, _i.auth_state == bindparam("before", type_=Text))
+    .values(auth_state=bindparam("after", type_=Text))
+)
 _DELETE = Statement(delete(identities).where(_i.user_id == _user))
 
 
@@ -53,6 +59,16 @@ async def get(tx: Reading, user_id: int) -> IdentityRecord | None:
     """Return what is known of the user; None for one who never logged in."""
     row = await tx.fetchone(_GET, user=user_id)
     return None if row is None else IdentityRecord(*row)
+
+
+async def all_states(tx: Reading) -> list[tuple[int, str]]:
+    """Return the user and the encrypted state of everybody of whom one is kept."""
+    return [(user_id, state) for user_id, state in await tx.fetch(_STATES)]
+
+
+async def reseal(tx: Writing, user_id: int, before: str, after: str) -> bool:
+    """Replace an encrypted state by another encryption of it; False if it has changed meanwhile."""
+    return bool(await tx.execute(_RESEAL, user=user_id, before=before, after=after))
 
 
 async def put(tx: Writing, user_id: int, record: IdentityRecord) -> None:

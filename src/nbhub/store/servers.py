@@ -21,7 +21,7 @@ from nbhub.store.transaction import Reading, Writing
 __all__ = [
     "KEEP", "ask_start", "ask_stop", "ask_stop_all", "ask_stop_idle", "by_id", "claim", "count_active",
     "count_named", "count_starting", "create", "delete", "get", "next_due", "nudge", "of_users",
-    "record", "release", "renew", "routes", "touch_many", "update_spec",
+    "record", "release", "renew", "routes", "starting", "touch_many", "update_spec",
 ]  # fmt: skip
 
 
@@ -86,6 +86,7 @@ _TOUCH = Statement(
 _COUNT_ACTIVE = Statement(select(func.count()).select_from(servers).where(ACTIVE))
 _STARTING = or_(_s.phase == word("starting"), ASKED_TO_START)
 _COUNT_STARTING = Statement(select(func.count()).select_from(servers).where(ACTIVE, _STARTING))
+_BEING_STARTED = Statement(select(*SERVER).where(ACTIVE, _s.phase == word("starting")))
 _COUNT_NAMED = Statement(
     select(func.count()).select_from(servers).where(_s.user_id == bindparam("owner_id"), _s.name != word(""))
 )
@@ -143,6 +144,11 @@ async def count_starting(tx: Reading) -> int:
     """Return how many servers are starting or asked to; in a write transaction it stays true until that ends."""
     await _hold_still(tx)
     return int(await tx.value(_COUNT_STARTING))
+
+
+async def starting(tx: Reading) -> list[Server]:
+    """Return the servers whose start has begun and not ended."""
+    return [records.server(row) for row in await tx.fetch(_BEING_STARTED)]
 
 
 async def count_named(tx: Reading, user_id: int) -> int:

@@ -20,9 +20,9 @@ class AskingAgain:
 
     def __init__(self, desk: Desk) -> None:
         source = desk.authenticator
+        self._desk = desk
         self._clock = desk.clock
         self._age = float(source.auth_refresh_age)
-        self._admission = Admission(source, desk.store, desk.keys.auth_state, desk.clock)
         self._due: dict[int, float] = {}
         self.is_needed = source.refreshes
 
@@ -34,8 +34,9 @@ class AskingAgain:
         if len(self._due) >= REMEMBERED:
             self._due.clear()
         self._due[user.id] = now + PATIENCE  # other requests of the same page do not ask as well
+        desk = self._desk  # its keys may be others now
         try:
-            stays = await self._admission.refresh(user)
+            stays = await Admission(desk.authenticator, desk.store, desk.keys, desk.clock).refresh(user)
         except BadRequest as error:
             log.warning("user=%s is logged out: %s", ascii(user.name)[1:-1], error.message)
             stays = False

@@ -127,7 +127,7 @@ async def admit(desk: Desk, found: Identity) -> User:
 
 
 def _admission(desk: Desk) -> Admission:
-    return Admission(desk.authenticator, desk.store, desk.keys.auth_state, desk.clock)
+    return Admission(desk.authenticator, desk.store, desk.keys, desk.clock)
 
 
 async def _identify(source: Authenticator, request: Request, form: forms.Form) -> Identity:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 
 import msgspec
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import InvalidToken
 from starlette.requests import Request
 from starlette.responses import RedirectResponse
 
@@ -14,7 +13,6 @@ from nbhub.authenticators.base import Departure, Identity, RedirectAuthenticator
 from nbhub.core import secrets
 from nbhub.errors import BadRequest
 from nbhub.web import client, cookies, places
-from nbhub.web.desk import Desk
 
 SECONDS = 900  # that a log-in at the provider may take
 LONGEST_DESTINATION = 1500  # browsers drop cookies of more than 4,096 bytes
@@ -50,7 +48,7 @@ async def depart(request: Request, name: str, source: RedirectAuthenticator) -> 
     if len(destination) > LONGEST_DESTINATION:
         destination = ""
     journey = Journey(departure.state, name, destination, back, dict(departure.memory))
-    sealed = _box(desk).encrypt_at_time(msgspec.json.encode(journey), int(desk.clock())).decode()
+    sealed = desk.keys.journey_box().encrypt_at_time(msgspec.json.encode(journey), int(desk.clock())).decode()
     response = RedirectResponse(departure.url, 302)
     secure = client.is_secure(request.scope, desk.settings)
     header = cookies.journey(desk.settings, _key(departure.state), sealed, secure=secure, max_age=SECONDS)
@@ -64,7 +62,7 @@ def arrived(request: Request) -> Journey:
     state = request.query_params.get("state", "")
     sealed = request.cookies.get(f"{cookies.JOURNEY}-{_key(state)}", "")
     try:
-        opened = _box(desk).decrypt_at_time(sealed, SECONDS, int(desk.clock()))
+        opened = desk.keys.journey_box().decrypt_at_time(sealed, SECONDS, int(desk.clock()))
         journey = msgspec.json.decode(opened, type=Journey)
     except (InvalidToken, msgspec.DecodeError, TypeError, ValueError):
         raise BadRequest(_GONE) from None
@@ -85,10 +83,6 @@ def forget(request: Request) -> cookies.Header:
     secure = client.is_secure(request.scope, settings)
     key = _key(request.query_params.get("state", ""))
     return cookies.journey(settings, key, "", secure=secure, max_age=0)
-
-
-def _box(desk: Desk) -> Fernet:
-    return Fernet(base64.urlsafe_b64encode(desk.keys.cookies))
 
 
 def _key(state: str) -> str:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.types import Scope
 
 from nbhub.core import secrets
+from nbhub.core.secrets import Keys
 from nbhub.errors import Forbidden
 from nbhub.web import client, cookies
 from nbhub.web.desk import Desk
@@ -27,11 +28,11 @@ def token(request: Request) -> str:
     login = request.cookies.get(cookies.LOGIN)
     held = request.cookies.get(cookies.XSRF, "")
     if login:
-        value = of_login(desk, login)
+        value = held if _belongs(desk, held, login) else of_login(desk, login)
     elif _is_ours(desk, held):
         value = held
     else:
-        value = _sign(desk, secrets.new_token())
+        value = _sign(desk.keys, secrets.new_token())
     if value != held:
         secure = client.is_secure(request.scope, desk.settings)
         header = cookies.xsrf(desk.settings, value, secure=secure, anonymous=not login)
@@ -43,6 +44,12 @@ def token(request: Request) -> str:
 def of_login(desk: Desk, login: str) -> str:
     """Return the token that belongs to a login cookie."""
     return secrets.derive(desk.keys.xsrf, "login", secrets.hash_token(login))
+
+
+def _belongs(desk: Desk, value: str, login: str) -> bool:
+    """Say whether it is the token of a login cookie, also one that was made with an older secret."""
+    hashed = secrets.hash_token(login)
+    return any(secrets.equal(value, secrets.derive(keys.xsrf, "login", hashed)) for keys in desk.keys)
 
 
 def is_needed(scope: Scope) -> bool:
@@ -66,8 +73,8 @@ async def check(request: Request) -> None:
         raise Forbidden(f"'_xsrf' argument missing from {request.method}. Load the page again and repeat what you did.")
     login = request.cookies.get(cookies.LOGIN)
     held = request.cookies.get(cookies.XSRF, "")
-    expected = of_login(desk, login) if login else held
-    if not secrets.equal(given, expected) or not (login or _is_ours(desk, held)):
+    good = _belongs(desk, given, login) if login else secrets.equal(given, held) and _is_ours(desk, held)
+    if not good:
         raise Forbidden(
             "The '_xsrf' argument does not match this browser's. Load the page again and repeat what you did."
         )
@@ -86,10 +93,12 @@ async def _argument(request: Request) -> str:
     return ""
 
 
-def _sign(desk: Desk, nonce: str) -> str:
-    return f"{nonce}.{secrets.derive(desk.keys.xsrf, 'anonymous', nonce)}"
+def _sign(keys: Keys, nonce: str) -> str:
+    return f"{nonce}.{secrets.derive(keys.xsrf, 'anonymous', nonce)}"
 
 
 def _is_ours(desk: Desk, value: str) -> bool:
     nonce, separator, _ = value.rpartition(".")
-    return bool(separator) and len(value) < 200 and secrets.equal(value, _sign(desk, nonce))
+    if not separator or len(value) >= 200:
+        return False
+    return any(secrets.equal(value, _sign(keys, nonce)) for keys in desk.keys)

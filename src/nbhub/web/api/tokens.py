@@ -162,6 +162,6 @@ async def _log_in(call: Call, body: bodies.NewToken) -> None:
         raise Forbidden(NO_CREDENTIALS)
     desk = call.desk
     try:
-        await Admission(authenticator, desk.store, desk.keys.auth_state, desk.clock).admit(identity)
+        await Admission(authenticator, desk.store, desk.keys, desk.clock).admit(identity)
     except Forbidden:
         raise Forbidden(NO_CREDENTIALS) from None
