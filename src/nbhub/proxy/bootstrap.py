@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from nbhub.proxy import replies
-from nbhub.proxy.resources import DESTINATION, TABLE, TYPE
+from nbhub.proxy.resources import DESTINATION, TABLE
+from nbhub.proxy.wire import TYPE
 
 Resource = dict[str, Any]
 

@@ -165,7 +165,7 @@ class Proxy(LoggingConfigurable):
             self.log.info("proxy pid=%d is ended: the hub that started it died before it could tell", stray.pid)
             await child.end(stray, grace=self.stop_timeout)
         # Addresses that an earlier hub knew may be anybody's by now: until the routes are read, all goes to the hub.
-        discovery.write(self.place.table, self._snapshot(()))
+        discovery.write(self.place.table, self._snapshot(()).content)
         discovery.write(self.place.bootstrap, configuration)
         await self._spawn()
 
@@ -202,20 +202,19 @@ class Proxy(LoggingConfigurable):
         """
         began, used = time.monotonic(), self._cpu_seconds()
         chosen = await routes.resolve(routes.choose(wanted, self.base_url))
-        content = self._snapshot(chosen)
-        version = resources.version_of(content)
+        snapshot = self._snapshot(chosen)
         before = await admin.table_state(self.place.admin)
         self.meters.routes.set(len(chosen))
         self._routes = tuple(chosen)
-        if before is not None and before.version == version:
+        if before is not None and before.version == snapshot.version:
             return False
-        discovery.write(self.place.table, content)
-        in_force = await self._await_table(version, before)
+        discovery.write(self.place.table, snapshot.content)
+        in_force = await self._await_table(snapshot.version, before)
         took = time.monotonic() - began
         # On a busy machine most of that is waiting, which costs nobody anything.
         self._pace.replaced(time.monotonic(), min(took, self._cpu_seconds() - used))
         self.meters.replaced(took, refused=in_force is False)
-        self.log.debug("routes=%d version=%s after=%.3fs", len(chosen), version, took)
+        self.log.debug("routes=%d version=%s after=%.3fs", len(chosen), snapshot.version, took)
         return True
 
     # -- the process
@@ -301,7 +300,7 @@ class Proxy(LoggingConfigurable):
                 await asyncio.sleep(self._pace.wait(time.monotonic()))
                 await bell.wait(0)  # what rang meanwhile is covered by the reading that follows
 
-    def _snapshot(self, chosen: Iterable[Route]) -> bytes:
+    def _snapshot(self, chosen: Iterable[Route]) -> resources.Snapshot:
         return resources.snapshot(chosen, self.base_url, trusted_hops=self.trusted_hops)
 
     async def _await_table(self, version: str, before: admin.TableState | None, timeout: float = 10.0) -> bool | None:

@@ -26,7 +26,7 @@ class Place:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.bootstrap = folder / "bootstrap.json"
-        self.table = folder / "routes.json"
+        self.table = folder / "routes.pb"
         self.certificate = folder / "certificate.json"
         self.unreachable = folder / "unreachable.log"
         self.child = folder / "envoy.pid"

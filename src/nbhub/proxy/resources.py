@@ -1,30 +1,25 @@
 """Routes as Envoy's route table: a matcher tree over the path, so that finding a route costs the same at any number.
 
-Pure: records in, dicts in the JSON form of Envoy's protocol buffers out.
+Pure: records in, dicts in the JSON form of Envoy's protocol buffers out, or their binary form.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import msgspec
-
 from nbhub.core.model import Route
-from nbhub.proxy import paths
+from nbhub.proxy import paths, wire
 
 Resource = dict[str, Any]
+Entries = Mapping[str, Resource] | wire.Encoded  # of the matcher tree, by prefix, sorted
 
 TABLE = "nbhub"  # name of the route table, by which the listener asks for it
 DESTINATION = "x-envoy-original-dst-host"  # where the cluster `servers` connects to
-
-TYPE = "type.googleapis.com/"
-ROUTE = TYPE + "envoy.config.route.v3.Route"
-ROUTE_TABLE = TYPE + "envoy.config.route.v3.RouteConfiguration"
-HEADER_INPUT = TYPE + "envoy.type.matcher.v3.HttpRequestHeaderMatchInput"
 
 # Whom a request is for, as servers can make links of it; two Host headers arrive here with a comma between them.
 _HOST = r"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?"
@@ -33,29 +28,37 @@ _HOST = r"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?"
 _AMBIGUOUS = r"[^/?]*(?:%2[fF]|%5[cC]|%00|[;\\])"
 
 
-def snapshot(routes: Iterable[Route], base_url: str, *, trusted_hops: int = 0) -> bytes:
-    """Return the content of the file that Envoy watches: one route table, its version the hash of its content."""
-    table = msgspec.json.encode(route_table(routes, base_url, trusted_hops=trusted_hops))
-    version = hashlib.sha256(table).hexdigest()[:16]
-    return msgspec.json.encode({"version_info": version, "resources": [msgspec.Raw(table)]})
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What Envoy should know: the content of the file that it watches, and the hash of it by which it says so."""
+
+    version: str
+    content: bytes
 
 
-class _Versioned(msgspec.Struct):
-    version_info: str
-
-
-def version_of(content: bytes) -> str:
-    """Return the version that a snapshot carries."""
-    return msgspec.json.decode(content, type=_Versioned).version_info
+def snapshot(routes: Iterable[Route], base_url: str, *, trusted_hops: int = 0) -> Snapshot:
+    """Return the route table as Envoy reads it; the same routes in any order give the same."""
+    ordered = sorted(routes, key=lambda route: route.prefix)
+    pieces = {prefix: piece for route in ordered for prefix, piece in _encoded_entries(route)}
+    pieces |= {prefix: wire.entry(prefix, entry) for prefix, entry in _without_slash(ordered)}
+    entries = wire.Encoded(b"".join(piece for _, piece in sorted(pieces.items())))
+    table = _table(entries, base_url, trusted_hops)
+    version = hashlib.sha256(wire.encode("DiscoveryResponse", {"resources": [table]})).hexdigest()[:16]
+    return Snapshot(version, wire.encode("DiscoveryResponse", {"version_info": version, "resources": [table]}))
 
 
 def route_table(routes: Iterable[Route], base_url: str, *, trusted_hops: int = 0) -> Resource:
     """Build the route table: ambiguous paths refused, then the longest matching prefix, else the hub."""
     ordered = sorted(routes, key=lambda route: route.prefix)
+    entries = {prefix: entry for route in ordered for prefix, entry in _entries(route)} | dict(_without_slash(ordered))
+    return _table(dict(sorted(entries.items())), base_url, trusted_hops)
+
+
+def _table(entries: Entries, base_url: str, trusted_hops: int) -> Resource:
     return {
-        "@type": ROUTE_TABLE,
+        "@type": wire.ROUTE_TABLE,
         "name": TABLE,
-        "virtual_hosts": [{"name": "all", "domains": ["*"], "matcher": _matcher(ordered, base_url)}],
+        "virtual_hosts": [{"name": "all", "domains": ["*"], "matcher": _matcher(entries, base_url)}],
         "request_headers_to_add": forwarded_headers(trusted_hops),
         "request_headers_to_remove": ["x-envoy-external-address", "x-envoy-internal"],
     }
@@ -67,10 +70,7 @@ def forwarded_headers(trusted_hops: int) -> list[Resource]:
     return [{"header": {"key": "x-forwarded-host", "value": "%REQ(:AUTHORITY)%"}, "append_action": action}]
 
 
-def _matcher(routes: Sequence[Route], base_url: str) -> Resource:
-    entries = {prefix: entry for route in routes for prefix, entry in _entries(route)}
-    for route, outer in _nested(routes):
-        entries[route.prefix[:-1]] = _encoded(_slash_added(route, outer))
+def _matcher(entries: Entries, base_url: str) -> Resource:
     found = {"matcher": _prefix_tree(entries)} if entries else _to_hub()
     return {
         "matcher_list": {
@@ -88,19 +88,23 @@ _BAD_HOST = "The header Host is refused: it has to be one host name or address, 
 _BAD_PATH = "The address is refused: its first parts hold an escaped slash, a backslash or a semicolon.\n"
 
 
-def _prefix_tree(entries: dict[str, msgspec.Raw]) -> Resource:
-    ordered = dict(sorted(entries.items()))
-    return {"matcher_tree": {"input": _input(":path"), "prefix_match_map": {"map": ordered}}, "on_no_match": _to_hub()}
+def _prefix_tree(entries: Entries) -> Resource:
+    return {"matcher_tree": {"input": _input(":path"), "prefix_match_map": {"map": entries}}, "on_no_match": _to_hub()}
 
 
 @lru_cache(32_768)  # encoding anew what did not change would hold up the hub for a second at 10,000 routes
-def _entries(route: Route) -> tuple[tuple[str, msgspec.Raw], ...]:
-    spellings = [route.prefix, *paths.aliases(route.prefix)]
-    return tuple((prefix, _encoded(_to_server(route, prefix))) for prefix in spellings)
+def _encoded_entries(route: Route) -> tuple[tuple[str, bytes], ...]:
+    return tuple((prefix, wire.entry(prefix, entry)) for prefix, entry in _entries(route))
 
 
-def _encoded(resource: Resource) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(resource))
+def _entries(route: Route) -> Iterator[tuple[str, Resource]]:
+    for prefix in (route.prefix, *paths.aliases(route.prefix)):
+        yield prefix, _to_server(route, prefix)
+
+
+def _without_slash(routes: Sequence[Route]) -> Iterator[tuple[str, Resource]]:
+    for route, outer in _nested(routes):
+        yield route.prefix[:-1], _slash_added(route, outer)
 
 
 def _nested(routes: Sequence[Route]) -> Iterator[tuple[Route, Route]]:
@@ -197,8 +201,8 @@ def _matches(header: str, regex: str) -> Resource:
 
 
 def _input(header: str) -> Resource:
-    return {"name": header, "typed_config": {"@type": HEADER_INPUT, "header_name": header}}
+    return {"name": header, "typed_config": {"@type": wire.HEADER_INPUT, "header_name": header}}
 
 
 def _action(route: Resource) -> Resource:
-    return {"action": {"name": "route", "typed_config": {"@type": ROUTE, **route}}}
+    return {"action": {"name": "route", "typed_config": {"@type": wire.ROUTE, **route}}}

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from nbhub.errors import ConfigError
-from nbhub.proxy.resources import TYPE
+from nbhub.proxy.wire import TYPE
 
 
 def secret(certificate: Path, key: Path) -> bytes:
