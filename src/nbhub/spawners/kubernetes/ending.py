@@ -1,0 +1,138 @@
+"""Servers that came to their end: by themselves, by a limit, by the cluster; and pods that do not go away."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Sequence
+
+from nbhub.spawners.kubernetes.seen import MAIN, Container, Happening, Json, condition, latest, seconds
+from nbhub.spawners.kubernetes.sight import Sight, Stage, with_details
+
+STUCK_SECONDS = 30.0  # beyond its grace, after which a pod that should be gone is called stuck
+_DISRUPTIONS = {
+    "PreemptionByScheduler": "The cluster gave the server's place to a pod of higher priority.",
+    "DeletionByTaintManager": "The server's node was taken out of use or did not answer any more.",
+    "EvictionByEvictionAPI": "The server's node was emptied by an administrator or by the cluster.",
+    "DeletionByPodGC": "The server's node no longer exists.",
+    "TerminationByKubelet": "The server's node ended it.",
+}
+_POD_REASONS = {
+    "Evicted": "The server's node was short of something and put the server out.",
+    "NodeLost": "The server's node does not answer any more.",
+    "NodeShutdown": "The server's node was shut down.",
+    "Terminated": "The server's node was shut down.",
+    "Shutdown": "The server's node was shut down.",
+    "DeadlineExceeded": "The server has reached the time that a pod may run (activeDeadlineSeconds).",
+    "Preempting": "The server's node gave its place to a pod that the node needs.",
+    "UnexpectedAdmissionError": "The server's node refused it.",
+    "OutOfcpu": "The server's node had no CPU left when it arrived. Try again.",
+    "OutOfmemory": "The server's node had no memory left when it arrived. Try again.",
+    "OutOfpods": "The server's node had no room for more pods when it arrived. Try again.",
+    "NodeAffinity": "The server's node did not fit it any more when it arrived. Try again.",
+}
+_EVENTS = {
+    "Preempted": "The cluster gave the server's place to a pod of higher priority.",
+    "Evicted": "The server's node was short of something and put the server out.",
+    "TaintManagerEviction": "The server's node was taken out of use or did not answer any more.",
+    "NodeNotReady": "The server's node does not answer any more.",
+    "Killing": "The pod was deleted.",
+}
+
+
+def sentence(container: Container, last: Json) -> str:
+    """Say how a container's run ended; `last` is its terminated state."""
+    who = "The server" if container.name == MAIN else f"The container {container.name}"
+    code = last.get("exitCode")
+    if last.get("reason") == "OOMKilled":
+        limit = ((container.spec.get("resources") or {}).get("limits") or {}).get("memory")
+        allowed = f"its limit of {limit}" if limit else "the node had left"
+        return f"{who} used more memory than {allowed} and was killed."
+    if code is None:
+        return f"{who} ended."
+    if code == 0:
+        return f"{who} shut itself down."
+    if name := _signal(int(code)):
+        return f"{who} was killed by {name}."
+    return f"{who} exited with code {code}."
+
+
+def _signal(code: int) -> str:
+    """Return the name of the signal that an exit code above 128 stands for; empty when it stands for none."""
+    try:
+        return signal.Signals(code - 128).name if 128 < code < 160 else ""
+    except ValueError:
+        return ""
+
+
+def of_pod(pod: Json, main: Container | None) -> Sight:
+    """Say why a pod that is over (Succeeded, Failed) came to its end."""
+    status = pod.get("status") or {}
+    last = main.detail if main is not None and main.state == "terminated" else {}
+    code = last.get("exitCode")
+    if why := _by_the_cluster(pod):
+        return Sight(Stage.ENDED, why, _code(pod), fatal=True, ended=True, exit_code=code)
+    words = str(status.get("message") or "")
+    if status.get("phase") == "Succeeded":
+        return Sight(Stage.ENDED, "The server shut itself down.", "Completed", True, True, exit_code=code or 0)
+    if main is None or not last:
+        message = with_details("The server's pod has failed.", words)
+        return Sight(Stage.ENDED, message, str(status.get("reason") or "Failed"), fatal=True, ended=True)
+    return Sight(
+        Stage.ENDED,
+        sentence(main, last),
+        str(last.get("reason") or "Error"),
+        fatal=True,
+        ended=True,
+        exit_code=code,
+        log_of=main.name,
+    )
+
+
+def _by_the_cluster(pod: Json) -> str:
+    """Say why the cluster ended a pod; empty when it did not."""
+    status = pod.get("status") or {}
+    reason, words = str(status.get("reason") or ""), str(status.get("message") or "")
+    if reason in _POD_REASONS:
+        return with_details(_POD_REASONS[reason], words)
+    disrupted = condition(pod, "DisruptionTarget")
+    if disrupted.get("status") == "True" and disrupted.get("reason") in _DISRUPTIONS:
+        return with_details(_DISRUPTIONS[str(disrupted["reason"])], words or str(disrupted.get("message") or ""))
+    return ""
+
+
+def _code(pod: Json) -> str:
+    reason = (pod.get("status") or {}).get("reason")
+    return str(reason or condition(pod, "DisruptionTarget").get("reason") or "Ended")
+
+
+def terminating(pod: Json, main: Container | None, now: float) -> Sight:
+    """Say why a pod is going away, and what holds it when it does not."""
+    metadata = pod["metadata"]
+    overdue = now - (seconds(metadata.get("deletionTimestamp")) or now)
+    over = main is None or main.state == "terminated"
+    why = _by_the_cluster(pod) or "The pod was deleted."
+    held = [str(item) for item in metadata.get("finalizers") or ()]
+    if over and held:
+        why = f"{why} It is kept from going away by {', '.join(held)}: whatever set that has to take it off."
+    elif overdue > STUCK_SECONDS:
+        node = (pod.get("spec") or {}).get("nodeName") or "its node"
+        why = f"{why} It does not go away: {node} does not say that it has ended."
+    return Sight(
+        Stage.TERMINATING,
+        why,
+        _code(pod) if _by_the_cluster(pod) else "Deleted",
+        fatal=True,
+        ended=over or overdue > STUCK_SECONDS,
+        exit_code=main.detail.get("exitCode") if main is not None and main.state == "terminated" else None,
+        again=max(1.0, STUCK_SECONDS - overdue),
+    )
+
+
+def vanished(happened: Sequence[Happening]) -> Sight:
+    """Say why a pod is no longer there, as far as events tell."""
+    found = latest(happened, *_EVENTS)
+    if found is None:
+        return Sight(Stage.ABSENT, "There is no pod.", "Absent", ended=True)
+    words = "" if found.reason == "Killing" else re.sub(r"\s+", " ", found.words)
+    return Sight(Stage.ABSENT, with_details(_EVENTS[found.reason], words), found.reason, ended=True)
