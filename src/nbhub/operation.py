@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import logging
 import os
 import secrets as random_secrets
@@ -22,7 +21,7 @@ from nbhub.authenticators.admission import Admission, make_named_users
 from nbhub.authenticators.base import Authenticator
 from nbhub.core import scopes
 from nbhub.core.secrets import Keys
-from nbhub.errors import ConfigError, DatabaseUnavailable, NbhubError
+from nbhub.errors import ConfigError, DatabaseUnavailable
 from nbhub.metrics import Metrics
 from nbhub.proxy import Proxy
 from nbhub.reconcile import Reconciler, sweep
@@ -35,11 +34,10 @@ from nbhub.web.desk import Desk
 log = logging.getLogger("nbhub")
 
 Say = Callable[[str], None]
-Reread = Callable[[], tuple[Hub, Sequence[str]]]  # the settings, and what is to be said about them
 SERVICES = "services"
 
 
-def run(hub: Hub, say: Say, reread: Reread | None = None) -> int:
+def run(hub: Hub, say: Say, reread: reload.Reread | None = None) -> int:
     """Run until SIGINT or SIGTERM; a second one leaves at once. Returns the exit status.
 
     `reread` gives the settings as they are now, for SIGHUP; raises ConfigError.
@@ -48,7 +46,7 @@ def run(hub: Hub, say: Say, reread: Reread | None = None) -> int:
         return runner.run(_run(hub, say, reread))
 
 
-async def _run(hub: Hub, say: Say, reread: Reread | None) -> int:
+async def _run(hub: Hub, say: Say, reread: reload.Reread | None) -> int:
     operation = Operation(hub, say)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, operation.asked_to_reload, reread)
@@ -84,45 +82,12 @@ class Operation:
         self.say("\nStopping. Once more to leave at once.")
         self.stop_asked.set()
 
-    def asked_to_reload(self, reread: Reread | None) -> None:
+    def asked_to_reload(self, reread: reload.Reread | None) -> None:
         """Take SIGHUP: read the settings again beside everything else."""
         if reread is not None and not self.stop_asked.is_set():
-            task = asyncio.create_task(self._reload(reread), name="reload")
+            task = asyncio.create_task(reload.renew(self, reread), name="reload")
             self._reloads.add(task)
             task.add_done_callback(self._reloads.discard)
-
-    async def _reload(self, reread: Reread) -> None:
-        """Take over what may change in a running hub, all or nothing; say what was left."""
-        try:
-            fresh, warnings = await asyncio.to_thread(reread)
-            spawner = config.build(fresh.spawner_class, fresh.config, parent=fresh)
-            source = config.build(fresh.authenticator_class, fresh.config, parent=fresh)
-            settings = fresh.web_settings()
-            keys = Keys.from_secrets(*prepare_folder(fresh))
-        except ConfigError as error:
-            self.say(f"The configuration stays as it was: {error.message}")
-            return
-        for warning in warnings:
-            self.say(f"Warning: {warning}")
-        pairs: list[tuple[Any, Any, frozenset[str]]] = [(self.hub, fresh, reload.HUB)]
-        pairs.append((self.spawner, spawner, reload.spawner_may(self.spawner)))
-        pairs.append((self.authenticator, source, reload.AUTHENTICATOR))
-        told = [reload.take_over(*pair) for pair in pairs if reload.same(type(pair[0]), type(pair[1]))]
-        kept = {name: getattr(self.desk.settings, name) for name in reload.WEB_NOT}
-        self.desk.settings = dataclasses.replace(settings, **kept)
-        logging.getLogger().setLevel(str(self.hub.log_level))
-        changed_keys = keys != self.keys
-        self._use_keys(keys)
-        try:
-            await make_named_users(self.authenticator, self.store, self.clock())
-        except NbhubError as error:
-            self.say(f"Warning: not everybody whom the settings name could be made a user: {error.message}")
-        if changed_keys:
-            told.append((["the hub's secret"], []))
-        done, left = (", ".join(names for pair in told for names in pair[which]) for which in (0, 1))
-        self.say(f"Configuration read again. Changed: {done or 'nothing'}.")
-        if left:
-            self.say(f"Only a restart changes: {left}.")
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -150,7 +115,7 @@ class Operation:
             self.spawner.after_stop = self.authenticator.after_stop()
             await make_named_users(self.authenticator, self.store, self.clock())
             await self.spawner.check()
-            await self._apply_configuration()
+            await self.apply(self.declared)
             self._wire(hub_port)
             stack.enter_context(reload.announced(hub))
             try:
@@ -161,19 +126,25 @@ class Operation:
             finally:
                 await self._close()
 
-    async def _apply_configuration(self) -> None:
-        """Make services, roles and groups what the configuration says."""
-        if self.declared.groups and getattr(self.authenticator, "manage_groups", False):
+    async def apply(self, declared: services.Declared) -> None:
+        """Make services, roles and groups in the database what the configuration says; raises ConfigError."""
+        source = self.authenticator
+        if declared.groups and source.manage_groups:
             raise ConfigError(
                 "c.Hub.load_groups and c.Authenticator.manage_groups both say who is in which group. Take one out."
             )
+        known: Sequence[services.RoleSpec] = ()
+        if source.manage_roles:
+            known = services.declare_managed(await source.load_managed_roles(), declared)
         await services.apply(
             self.store,
-            self.declared,
+            declared,
             base_url=self.hub.base_url,
             now=self.clock(),
-            normalize=self.authenticator.normalize,
-            admin_users=self.authenticator.admin_users,
+            normalize=source.normalize,
+            admin_users=source.admin_users,
+            source_roles=known,
+            reset_source_roles=source.manage_roles and source.reset_managed_roles_on_startup,
         )
 
     def _wire(self, hub_port: int) -> None:
@@ -209,7 +180,7 @@ class Operation:
             clock=self.clock,
             metrics=self.metrics,
         )
-        self._use_keys(self.keys)
+        self.use_keys(self.keys)
         self.front = create_app(self.desk)
         self.web = serve.WebServer(self.front)
         self.proxy = config.build(
@@ -224,7 +195,12 @@ class Operation:
             registry=self.metrics.registry,
         )
 
-    def _use_keys(self, keys: Keys) -> None:
+    @staticmethod
+    def keys_of(hub: Hub) -> Keys:
+        """Return the keys that the settings lead to; raises ConfigError."""
+        return Keys.from_secrets(*prepare_folder(hub))
+
+    def use_keys(self, keys: Keys) -> None:
         """Sign and encrypt with these from now on."""
         self.keys = self.desk.keys = self.reconciler.steps.keys = keys
         self.reconciler.steps.auth_state = Admission(self.authenticator, self.store, keys, self.clock).state_of
@@ -238,7 +214,7 @@ class Operation:
         self._spawn(self.front.run(), "front desk")
         self._spawn(self.reconciler.run(), "reconciler")
         self._spawn(self.keeper.run(), SERVICES)
-        self._spawn(sweep.run(self.store, self.hub.habits(), self.clock), "sweep")
+        self._spawn(sweep.run(self.store, self.hub.habits, self.clock), "sweep")
         self.metrics.startup.set(self.clock() - self._begun)
         if warning := self.authenticator.warning():
             self.say(f"Warning: {warning}")

@@ -209,3 +209,28 @@ async def test_who_loses_the_lease_ends_its_process(store: Store, folder: Path) 
             await services.end_all(tx, time.time())
             assert await services.take(tx, entry.id, holder="other", now=time.time() + 1, lease=600)
         await until(lambda: not alive(first), "the process ends")
+
+
+async def test_the_settings_change_while_it_runs(store: Store, folder: Path) -> None:
+    same, other, new = ({"name": name, "command": SLEEP} for name in ("same", "other", "new"))
+    await apply(store, first := declare(services=[same, other]), base_url="/", now=time.time())
+    keeper = Keeper(
+        store, first.services, Workshop(folder, HUB), holder="one", clock=time.time, alone=True, pace=PACE
+    )  # fmt: skip
+    task = asyncio.create_task(keeper.run())
+    try:
+        stays, goes = await pid(store, "same"), await pid(store, "other")
+        changed = [same, {**other, "environment": {"X": "1"}}, new]
+        await apply(store, second := declare(services=changed), base_url="/", now=time.time())
+        keeper.change(second.services)
+        await until(lambda: not alive(goes), "the one with other settings is ended")
+        again, added = await pid(store, "other", but=goes), await pid(store, "new")
+        assert psutil.Process(again).environ()["X"] == "1"
+        await apply(store, third := declare(services=[same]), base_url="/", now=time.time())
+        keeper.change(third.services)
+        await until(lambda: not alive(again) and not alive(added), "those that are gone are ended")
+        assert await pid(store, "same") == stays and alive(stays)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert not alive(stays)

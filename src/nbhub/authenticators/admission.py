@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 from cryptography.fernet import InvalidToken
 
+from nbhub.authenticators import managed_roles
 from nbhub.authenticators.base import Authenticator, Identity
 from nbhub.core.model import User
 from nbhub.core.secrets import Keys
@@ -47,7 +49,7 @@ class Admission:
 
     async def admit(self, found: Identity, handler: Any = None) -> User:
         """Return the user that an identity is. Raises Forbidden for one who may not enter."""
-        found = await self._source.admit(found, handler)
+        found = self._with_roles(await self._source.admit(found, handler))
         async with self._store.read() as tx:
             user = await users.get(tx, found.name)
             changed = user is None or await self._changes(tx, user, found)
@@ -56,15 +58,15 @@ class Admission:
         async with self._store.write() as tx:
             return await self._keep(tx, found)
 
-    async def refresh(self, user: User) -> bool:
-        """Ask the source again about a user, if that is due; False when their logins are ended.
+    async def refresh(self, user: User, *, now_at_all_events: bool = False) -> bool:
+        """Ask the source again about a user, if that is due or has to be; False when their logins are ended.
 
         Raises Unavailable when the source does not answer.
         """
         source, now = self._source, self._clock()
         async with self._store.read() as tx:
             known = await identities.get(tx, user.id)
-        if known is None or now - known.confirmed < source.auth_refresh_age:
+        if known is None or not (now_at_all_events or now - known.confirmed >= source.auth_refresh_age):
             return True
         answer = await source.refresh_from(known.origin, user.name, self.opened(known.auth_state))
         if isinstance(answer, Identity):
@@ -81,7 +83,7 @@ class Admission:
 
     async def _admitted(self, answer: Identity, user: User) -> Identity | bool:
         try:
-            answer = await self._source.admit(answer)
+            answer = self._with_roles(await self._source.admit(answer))
         except Forbidden:
             return False
         return answer if answer.name == user.name else False
@@ -118,7 +120,9 @@ class Admission:
         """Say whether something has to be written down."""
         known = await identities.get(tx, user.id)
         self._check_owner(user, known, found)
-        if found.auth_state is not None or self._source.refreshes or found.admin not in (None, user.admin):
+        if found.auth_state is not None or self._source.is_followed_up or found.admin not in (None, user.admin):
+            return True
+        if found.roles is not None:
             return True
         if self._source.manage_groups and found.groups is not None:
             return True
@@ -133,11 +137,19 @@ class Admission:
             user = await users.set_admin(tx, user.id, bool(found.admin))
         if self._source.manage_groups and found.groups is not None:
             await _join(tx, user, found.groups)
-        if found.origin or found.auth_state is not None or self._source.refreshes:
+        if found.roles is not None:
+            await managed_roles.follow(tx, user, found.roles)
+        if found.origin or found.auth_state is not None or self._source.is_followed_up:
             self._check_owner(user, await identities.get(tx, user.id), found)
             record = IdentityRecord(found.origin, found.subject, self._sealed(found), now)
             await identities.put(tx, user.id, record)
         return user
+
+    def _with_roles(self, found: Identity) -> Identity:
+        """Return the identity with what its roles mean, or without roles where the source does not manage them."""
+        if not self._source.manage_roles:
+            return replace(found, roles=None)
+        return replace(found, admin=managed_roles.makes_admin(found))
 
     def _check_owner(self, user: User, known: IdentityRecord | None, found: Identity) -> None:
         """Raise Forbidden when the name is that of another account."""

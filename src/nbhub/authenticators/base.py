@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -42,6 +42,7 @@ class Identity:
     temporary: bool = False  # the user is deleted once its servers are gone
     origin: str = ""
     subject: str = ""
+    roles: tuple[Mapping[str, Any], ...] | None = None  # as in load_roles; taken where the source manages roles
 
 
 class Authenticator(LoggingConfigurable):
@@ -79,17 +80,35 @@ class Authenticator(LoggingConfigurable):
     manage_groups = Bool(
         False, help="The source says which groups its users are in; the hub's are changed to that at every login."
     ).tag(config=True)
+    manage_roles = Bool(
+        False,
+        help="The source says which roles its users have (roles of the model, in post_auth_hook or a class of your "
+        "own): at every login theirs become just those. load_roles may then give roles to services only.",
+    ).tag(config=True)
+    reset_managed_roles_on_startup = Bool(
+        False,
+        help="With manage_roles: at start delete what came of the source and load_managed_roles() does not return.",
+    ).tag(config=True)
     post_auth_hook = AnyTrait(
         None,
         allow_none=True,
         help="Called as hook(authenticator, handler, model) after a login, possibly async; returns the model (name, "
-        "admin, groups, auth_state), changed or not, or None to refuse. The handler is None where there is none.",
+        "admin, groups, roles, auth_state), changed or not, or None to refuse. The handler is None where there is "
+        "none.",
     ).tag(config=True)
     enable_auth_state = Bool(
         False, help="Keep what the source tells about a login (such as tokens), encrypted with the hub's secret."
     ).tag(config=True)
     auth_refresh_age = Int(
         300, help="Seconds after which the source is asked again about somebody who is logged in; 0 never asks."
+    ).tag(config=True)
+    refresh_pre_spawn = Bool(
+        False,
+        help="Ask the source again before each start of a server, so that what hooks get of auth_state is fresh. Whom "
+        "it no longer confirms starts nothing and is logged out; while it does not answer, nothing starts.",
+    ).tag(config=True)
+    refresh_pre_stop = Bool(
+        False, help="Ask the source again before each stop, for post_stop_hook. The server stops whatever it says."
     ).tag(config=True)
     auto_login = Bool(
         False, help="Where the source has a login page of its own, go there at once instead of showing the hub's."
@@ -119,6 +138,10 @@ class Authenticator(LoggingConfigurable):
 
     async def close(self) -> None:
         """Let go of connections; called once, at the end."""
+
+    async def load_managed_roles(self) -> Sequence[Mapping[str, Any]]:
+        """Return the roles that the source knows at start, as in load_roles; asked for with manage_roles only."""
+        return []
 
     def before_start(self) -> Callable[..., Any] | None:
         """Return what has to be called with the user and the spawner before each start; usually nothing."""
@@ -177,8 +200,18 @@ class Authenticator(LoggingConfigurable):
 
     @property
     def refreshes(self) -> bool:
+        """Asking again is of any use, and due by age."""
+        return self.auth_refresh_age > 0 and self.can_refresh
+
+    @property
+    def can_refresh(self) -> bool:
         """Asking again is of any use."""
-        return type(self).refresh is not Authenticator.refresh and self.auth_refresh_age > 0
+        return type(self).refresh is not Authenticator.refresh
+
+    @property
+    def is_followed_up(self) -> bool:
+        """The source is asked again at some time, so that it has to be known who came from it."""
+        return self.can_refresh and bool(self.auth_refresh_age > 0 or self.refresh_pre_spawn or self.refresh_pre_stop)
 
     def sources_by_name(self) -> Mapping[str, Authenticator]:
         """Return the sources that can be chosen on the login page, the only one under the name ""."""
@@ -322,7 +355,8 @@ def to_model(identity: Identity) -> dict[str, Any]:
     """Return an identity as hooks of existing files take it."""
     groups = None if identity.groups is None else list(identity.groups)
     state = None if identity.auth_state is None else dict(identity.auth_state)
-    return {"name": identity.name, "admin": identity.admin, "groups": groups, "auth_state": state}
+    model = {"name": identity.name, "admin": identity.admin, "groups": groups, "auth_state": state}
+    return model if identity.roles is None else model | {"roles": [dict(role) for role in identity.roles]}
 
 
 def from_model(model: Any, before: Identity) -> Identity:
@@ -331,13 +365,16 @@ def from_model(model: Any, before: Identity) -> Identity:
         kind = type(model).__name__
         raise ConfigError(f"post_auth_hook has to return the model that it was given, or None; it returned a {kind}.")
     check_name(model["name"])
-    groups = model.get("groups")
+    groups, roles = model.get("groups"), model.get("roles")
+    if roles is not None and not all(isinstance(role, Mapping) for role in roles):
+        raise ConfigError("What gives users their roles has to return dicts as in load_roles, such as {'name': 'ta'}.")
     return replace(
         before,
         name=model["name"],
         admin=model.get("admin"),
         groups=None if groups is None else tuple(groups),
         auth_state=model.get("auth_state"),
+        roles=None if roles is None else tuple(roles),
     )
 
 

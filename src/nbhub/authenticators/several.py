@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,13 @@ class SeveralAuthenticator(Authenticator):
         self.manage_groups = any(source.manage_groups for source in self._made.values())
         self.keeps_passwords = any(source.keeps_passwords for source in self._made.values())
         self.enable_auth_state = any(source.enable_auth_state for source in self._made.values())
+        for setting in ("manage_roles", "refresh_pre_spawn", "refresh_pre_stop"):
+            setattr(self, setting, any(getattr(source, setting) for source in self._made.values()))
+
+    async def load_managed_roles(self) -> Sequence[Mapping[str, Any]]:
+        """See Authenticator."""
+        managing = [source for source in self._made.values() if source.manage_roles]
+        return [role for source in managing for role in await source.load_managed_roles()]
 
     async def check(self) -> None:
         """See Authenticator."""
@@ -107,6 +114,7 @@ class SeveralAuthenticator(Authenticator):
         return replace(
             admitted,
             groups=admitted.groups if source.manage_groups else None,
+            roles=admitted.roles if source.manage_roles else None,
             auth_state=admitted.auth_state if source.enable_auth_state else None,
         )
 
@@ -125,13 +133,18 @@ class SeveralAuthenticator(Authenticator):
         """See Authenticator."""
         return any(source.refreshes for source in self._made.values())
 
+    @property
+    def can_refresh(self) -> bool:
+        """See Authenticator."""
+        return any(source.can_refresh for source in self._made.values())
+
     async def refresh_from(self, origin: str, name: str, auth_state: Mapping[str, Any] | None) -> Identity | bool:
         """See Authenticator."""
         key = self._names_by_origin().get(origin)
         if key is None:
             return False
         source = self._made[key]
-        if not source.refreshes:
+        if not source.is_followed_up:
             return True
         answer = await source.refresh(name.removeprefix(self._prefix(key)), auth_state)
         return self.from_source(key, answer) if isinstance(answer, Identity) else answer

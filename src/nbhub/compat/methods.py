@@ -19,7 +19,6 @@ AUTHENTICATOR: Mapping[str, str] = {
     "get_authenticated_user": "use authenticate, check_allowed, normalize_username and c.Authenticator.post_auth_hook",
     "run_post_auth_hook": "set c.Authenticator.post_auth_hook",
     "update_auth_model": "set c.Authenticator.post_auth_hook",
-    "load_managed_roles": "name the roles in c.JupyterHub.load_roles",
     "delete_user": "clean up in post_spawn_stop or c.Spawner.post_stop_hook",
     "system_user_exists": "make accounts in add_user",
     "add_system_user": "make accounts in add_user, or set c.LocalAuthenticator.add_user_cmd",

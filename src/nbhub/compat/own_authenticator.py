@@ -125,17 +125,17 @@ class FileAuthenticator(Authenticator):
         return bool(found)
 
     @property
-    def refreshes(self) -> bool:
+    def can_refresh(self) -> bool:
         """See Authenticator."""
-        return self.auth_refresh_age > 0 and (self._overrides("refresh_user") or super().refreshes)
+        return self._overrides("refresh_user") or super().can_refresh
 
     def before_start(self) -> Callable[..., Any] | None:
         """See Authenticator."""
-        return self.pre_spawn_start if self._overrides("pre_spawn_start") else None
+        return self.pre_spawn_start if self._overrides("pre_spawn_start") else super().before_start()
 
     def after_stop(self) -> Callable[..., Any] | None:
         """See Authenticator."""
-        return self.post_spawn_stop if self._overrides("post_spawn_stop") else None
+        return self.post_spawn_stop if self._overrides("post_spawn_stop") else super().after_stop()
 
     # -- what classes of a file override, and call of their base -----------------------------------------------------
 
@@ -184,13 +184,15 @@ class FileAuthenticator(Authenticator):
         """Say whether somebody may stay logged in."""
         return Answer(1)
 
-    def pre_spawn_start(self, user: Any, spawner: Any) -> Answer:
+    def pre_spawn_start(self, user: Any, spawner: Any) -> Any:
         """Called before a server starts."""
-        return Answer(0)
+        usual = super().before_start()
+        return Answer(0) if usual is None else usual(user, spawner)
 
-    def post_spawn_stop(self, user: Any, spawner: Any) -> Answer:
+    def post_spawn_stop(self, user: Any, spawner: Any) -> Any:
         """Called after a server has stopped."""
-        return Answer(0)
+        usual = super().after_stop()
+        return Answer(0) if usual is None else usual(user, spawner)
 
     # ----------------------------------------------------------------------------------------------------------------
 

@@ -43,11 +43,19 @@ class Reconciler:
         self.spawner = spawner
         self.clock = clock
         self.holder = holder
-        self.pace = pace or Pace()
-        self.steps = Steps(store, spawner, hub, keys, clock, self.pace)
+        self.steps = Steps(store, spawner, hub, keys, clock, pace or Pace())
         self._held: dict[int, Held] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self.on_poll: Callable[[float], None] = lambda seconds: None
+
+    @property
+    def pace(self) -> Pace:
+        """How often and how long; may be changed at any time."""
+        return self.steps.pace
+
+    @pace.setter
+    def pace(self, pace: Pace) -> None:
+        self.steps.pace = pace
 
     async def run(self) -> None:
         """Work until cancelled; what is in flight then is handed over by letting its lease go."""

@@ -37,13 +37,14 @@ async def sweep(store: Store, habits: Habits, now: float) -> None:
         await users.delete_old_failures(tx, now - habits.login_memory)
 
 
-async def run(store: Store, habits: Habits, clock: Callable[[], float]) -> None:
-    """Sweep until cancelled; a database that is away is tried again next time."""
+async def run(store: Store, habits: Callable[[], Habits], clock: Callable[[], float]) -> None:
+    """Sweep until cancelled, by the habits of the moment; a database that is away is tried again next time."""
     while True:
+        now = habits()
         try:
-            await sweep(store, habits, clock())
+            await sweep(store, now, clock())
         except DatabaseUnavailable as error:
             log.warning("sweep put off: %s", error.message)
         except Exception:
-            log.exception("sweep failed; trying again in %.0f s", habits.every)
-        await asyncio.sleep(habits.every)
+            log.exception("sweep failed; trying again in %.0f s", now.every)
+        await asyncio.sleep(now.every)

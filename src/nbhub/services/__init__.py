@@ -7,8 +7,8 @@ running: one process each, however many hubs share the database.
 from __future__ import annotations
 
 from nbhub.services.apply import apply
-from nbhub.services.declared import Declared, declare
+from nbhub.services.declared import Declared, RoleSpec, declare, declare_managed
 from nbhub.services.keeper import Keeper
 from nbhub.services.launch import Workshop
 
-__all__ = ["Declared", "Keeper", "Workshop", "apply", "declare"]
+__all__ = ["Declared", "Keeper", "RoleSpec", "Workshop", "apply", "declare", "declare_managed"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 
 from nbhub.core import names, roles, secrets
 from nbhub.core.model import OAuthClient, ServiceEntry
@@ -25,11 +26,14 @@ async def apply(
     now: float,
     normalize: Normalize = str,
     admin_users: Iterable[str] = (),
+    source_roles: Iterable[RoleSpec] = (),
+    reset_source_roles: bool = False,
 ) -> None:
     """Make the database say what the settings say; the same settings again change nothing.
 
-    Any number of hubs may do it at once. `normalize` gives user names the authenticator's form. Raises ConfigError for
-    what contradicts the database, and then nothing is changed.
+    Any number of hubs may do it at once. `normalize` gives user names the authenticator's form. `source_roles` are
+    those that the source of identities knows; with `reset_source_roles`, whatever else came from it is taken away.
+    Raises ConfigError for what contradicts the database, and then nothing is changed.
     """
     async with store.write() as tx:
         await tx.lock("configuration")
@@ -41,6 +45,11 @@ async def apply(
             await _role(tx, role, normalize, now, admin_users)
         for name in await grants.delete_roles_gone(tx, [role.name for role in declared.roles]):
             log.info("role=%s deleted, as the configuration has it no longer", name)
+        known = [_and_nobody_else(role) if reset_source_roles else role for role in source_roles]
+        for role in known:
+            await _role(tx, role, normalize, now, admin_users, from_source=True)
+        if reset_source_roles:
+            await _forget_others(tx, {role.name for role in known})
 
 
 # -- services ----------------------------------------------------------------------------------------------------
@@ -114,12 +123,21 @@ async def _built_in_roles(tx: Writing, declared: Declared) -> None:
         await grants.put_role(tx, role.name, description=description, scopes=scopes)
 
 
-async def _role(tx: Writing, spec: RoleSpec, normalize: Normalize, now: float, admin_users: Iterable[str]) -> None:
-    where = f"c.Hub.load_roles, {spec.name!r}"
+async def _role(
+    tx: Writing,
+    spec: RoleSpec,
+    normalize: Normalize,
+    now: float,
+    admin_users: Iterable[str],
+    *,
+    from_source: bool = False,
+) -> None:
+    where = f"{'load_managed_roles()' if from_source else 'c.Hub.load_roles'}, {spec.name!r}"
     if spec.name not in BUILT_IN:
         await grants.put_role(
-            tx, spec.name, description=spec.description or "", scopes=spec.scopes or (), from_config=True
-        )
+            tx, spec.name, description=spec.description or "", scopes=spec.scopes or (),
+            from_config=not from_source, from_source=from_source,
+        )  # fmt: skip
     if spec.users is not None:
         holders = await _people(tx, where, spec.users, normalize, now)
         await _set_users(tx, spec.name, holders, [normalize(name) for name in admin_users])
@@ -129,6 +147,18 @@ async def _role(tx: Writing, spec: RoleSpec, normalize: Normalize, now: float, a
         await grants.set_holders(tx, spec.name, "group", spec.groups)
     if spec.services is not None:
         await _set_services(tx, where, spec)
+
+
+def _and_nobody_else(spec: RoleSpec) -> RoleSpec:
+    """Return the role without holders that it does not name; users who log in bring theirs, so they stay."""
+    return replace(spec, groups=spec.groups or (), services=spec.services or ())
+
+
+async def _forget_others(tx: Writing, known: Collection[str]) -> None:
+    for name in await grants.roles_of_source(tx):
+        if name not in known:
+            await grants.delete_role(tx, name)
+            log.info("role=%s deleted, as the source of identities does not name it any more", name)
 
 
 async def _set_users(tx: Writing, role: str, holders: list[str], admin_users: list[str]) -> None:

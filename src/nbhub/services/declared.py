@@ -100,6 +100,22 @@ def declare(
     return declared
 
 
+def declare_managed(roles: Items, declared: Declared) -> tuple[RoleSpec, ...]:
+    """Read the roles that the source of identities knows at start; raises ConfigError as `declare`.
+
+    `declared` may then give no roles to users and groups, since the source decides that, and none of the same name.
+    """
+    for role in declared.roles:
+        if role.users or role.groups:
+            raise ConfigError(
+                f"c.Hub.load_roles, {role.name!r}: with c.Authenticator.manage_roles the source of identities says who "
+                "has which role. Take users and groups out of the role, or manage_roles out of the settings."
+            )
+    found = tuple(_role(item, declared.custom_scopes, "Authenticator.load_managed_roles()") for item in roles)
+    _refuse_twice("Hub.load_roles and load_managed_roles()", "role", [role.name for role in (*declared.roles, *found)])
+    return found
+
+
 # -- services ----------------------------------------------------------------------------------------------------
 
 _BOOLEANS = ("admin", "display", "oauth_no_confirm")
@@ -188,8 +204,8 @@ def _seconds(where: str, item: Mapping[str, Any]) -> float:
 # -- roles, groups, scopes ---------------------------------------------------------------------------------------
 
 
-def _role(item: Any, custom: Collection[str]) -> RoleSpec:
-    where = _named("Hub.load_roles", item, ("name", "description", "scopes", "users", "groups", "services"))
+def _role(item: Any, custom: Collection[str], setting: str = "Hub.load_roles") -> RoleSpec:
+    where = _named(setting, item, ("name", "description", "scopes", "users", "groups", "services"))
     name = item["name"]
     if name not in role_rules.BUILT_IN:
         try:

@@ -65,6 +65,13 @@ class Keeper:
         self._pace = pace or Pace()
         self._children = Children(self._ended)
         self._ends: dict[Identity, asyncio.Future[int | None]] = {}
+        self._kept: list[tuple[ServiceSpec, asyncio.Task[None]]] = []
+        self._changed = asyncio.Event()
+
+    def change(self, specs: Sequence[ServiceSpec]) -> None:
+        """Run these from now on: who is gone or has other settings is ended, who is new launched, the rest stays."""
+        self._specs = tuple(specs)
+        self._changed.set()
 
     async def run(self) -> None:
         """Keep all services running until cancelled; then end them."""
@@ -73,11 +80,25 @@ class Keeper:
             with contextlib.suppress(NbhubError, OSError):
                 await self._workshop.clear_strangers({spec.name for spec in managed})
             async with asyncio.TaskGroup() as group:
-                for spec in self._specs:
-                    group.create_task(self._keep(spec) if spec.command else _look_once(spec, self._workshop))
-                group.create_task(asyncio.Event().wait())
+                while True:
+                    self._changed.clear()
+                    await self._follow(group)
+                    await self._changed.wait()
         finally:
             self._children.close()
+
+    async def _follow(self, group: asyncio.TaskGroup) -> None:
+        """Keep just what the settings name."""
+        wanted = self._specs
+        ending = [task for spec, task in self._kept if spec not in wanted]
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
+        self._kept = [(spec, task) for spec, task in self._kept if spec in wanted]
+        for spec in wanted:
+            if all(spec != kept for kept, _ in self._kept):
+                work = self._keep(spec) if spec.command else _look_once(spec, self._workshop)
+                self._kept.append((spec, group.create_task(work)))
 
     async def _keep(self, spec: ServiceSpec) -> None:
         pause = self._pace.first_pause

@@ -16,6 +16,7 @@ from nbhub.store.roles import (
     list_roles,
     names_holding,
     put_role,
+    roles_of_source,
     set_holders,
     take_role,
 )
@@ -49,7 +50,7 @@ __all__ = [
     "delete_tokens_of_client", "find_session", "find_token", "get_client", "get_role", "get_token", "give_role",
     "granted_to", "held_by",
     "issue_server_grants", "list_roles", "list_sessions", "list_tokens", "names_holding", "put_client", "put_role",
-    "revoke_server_grants", "set_holders", "take_code", "take_role", "token_by_hash",
+    "revoke_server_grants", "roles_of_source", "set_holders", "take_code", "take_role", "token_by_hash",
     "tokens_of_client", "touch_many",
 ]  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from sqlalchemy import BigInteger, Boolean, Table, Text, bindparam, delete, not_, select
+from sqlalchemy import BigInteger, Boolean, Table, Text, bindparam, delete, not_, or_, select
 
 from nbhub.core.model import Role
 from nbhub.errors import NotFound
@@ -18,6 +18,7 @@ from nbhub.store.transaction import Reading, Writing
 Kind = Literal["user", "group", "service"]
 
 _r = roles.c
+_KEPT = ("description", "scopes", "from_config", "from_source")
 _role_id = bindparam("role_id", type_=BigInteger)
 
 
@@ -27,12 +28,13 @@ def _put_role(insert: Any) -> Any:
         description=bindparam("new_description"),
         scopes=bindparam("new_scopes"),
         from_config=bindparam("is_declared", type_=Boolean),
+        from_source=bindparam("is_of_source", type_=Boolean),
     )
     new = statement.excluded
     return statement.on_conflict_do_update(
         index_elements=["name"],
-        set_={"description": new.description, "scopes": new.scopes, "from_config": new.from_config},
-        where=(_r.description != new.description) | (_r.scopes != new.scopes) | (_r.from_config != new.from_config),
+        set_={column: new[column] for column in _KEPT},
+        where=or_(*(_r[column] != new[column] for column in _KEPT)),
     ).returning(_r.id)
 
 
@@ -50,6 +52,7 @@ _PUT_ROLE = Statement(_put_role)
 _GET_ROLE = Statement(select(*ROLE).where(_r.name == bindparam("name")))
 _LIST_ROLES = Statement(select(*ROLE).order_by(_r.id))
 _DELETE_OTHERS = Statement(delete(roles).where(_r.from_config, not_(AnyOf(_r.name, "names", Text))).returning(_r.name))
+_OF_SOURCE = Statement(select(_r.name).where(_r.from_source).order_by(_r.id))
 _DELETE_ROLE = Statement(delete(roles).where(_r.name == bindparam("name")))
 
 _HELD: dict[Kind, tuple[Table, Table, str]] = {
@@ -78,12 +81,25 @@ _TAKE_OTHERS = {kind: _take(*tables, others=True) for kind, tables in _HELD.item
 
 
 async def put_role(
-    tx: Writing, name: str, *, description: str = "", scopes: Iterable[str] = (), from_config: bool = False
+    tx: Writing,
+    name: str,
+    *,
+    description: str = "",
+    scopes: Iterable[str] = (),
+    from_config: bool = False,
+    from_source: bool = False,
 ) -> None:
-    """Make the role what is given, in place of any older one of that name. `from_config`: the configuration says so."""
-    scopes_text = records.dumps(list(scopes))
+    """Make the role what is given, in place of any older one of that name.
+
+    `from_config`: the configuration says so; `from_source`: the source of identities does.
+    """
     if await tx.fetch(
-        _PUT_ROLE, new_name=name, new_description=description, new_scopes=scopes_text, is_declared=from_config
+        _PUT_ROLE,
+        new_name=name,
+        new_description=description,
+        new_scopes=records.dumps(list(scopes)),
+        is_declared=from_config,
+        is_of_source=from_source,
     ):
         tx.ring("grants:all")
 
@@ -111,6 +127,11 @@ async def delete_roles_gone(tx: Writing, declared: Iterable[str]) -> list[str]:
     if gone:
         tx.ring("grants:all")
     return gone
+
+
+async def roles_of_source(tx: Reading) -> list[str]:
+    """Return the names of the roles that came from the source of identities."""
+    return [row[0] for row in await tx.fetch(_OF_SOURCE)]
 
 
 async def give_role(tx: Writing, name: str, kind: Kind, owners: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ from nbhub.store import fresh
 
 # The last revision in `migrations/versions`. A database that is there already is opened without loading Alembic,
 # which takes longer than all the rest of opening.
-HEAD = "0003"
+HEAD = "0004"
 
 _WORDS_FOR_FOREIGN = (
     "The database {place} holds tables that are not nbhub's. Name another one; nbhub makes its tables by itself."

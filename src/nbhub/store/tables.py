@@ -79,6 +79,7 @@ roles = Table(
     Column("description", Text, nullable=False),
     Column("scopes", Text, nullable=False),
     Column("from_config", Boolean, nullable=False, server_default=false()),
+    Column("from_source", Boolean, nullable=False, server_default=false()),
     sqlite_autoincrement=True,
 )
 
@@ -294,4 +295,11 @@ identities = Table(
     Column("subject", Text, nullable=False),
     Column("auth_state", Text),
     Column("confirmed", Double, nullable=False),
+)
+
+choices = Table(
+    "choices",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
 )

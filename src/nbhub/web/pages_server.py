@@ -11,10 +11,10 @@ from starlette.routing import Route
 
 from nbhub.core.model import Phase, Server, User
 from nbhub.core.principal import Principal
-from nbhub.errors import BadRequest, NbhubError, NotFound, TooManyRequests
+from nbhub.errors import BadRequest, Forbidden, NbhubError, NotFound, TooManyRequests, Unavailable
 from nbhub.spawners.one_server import Subject
 from nbhub.store import servers, users
-from nbhub.web import client, forms, identity, next_url, places, render, xsrf
+from nbhub.web import asking_again, client, forms, identity, next_url, places, render, xsrf
 from nbhub.web.api import servers as asks
 from nbhub.web.api.dispatch import authorize
 from nbhub.web.api.endpoints import Access, on_server
@@ -81,6 +81,7 @@ async def take_restart(request: Request) -> Response:
     """Ask for a fresh start of a running server with the options that it has."""
     _, owner, name = await _target(request, START)
     desk = places.desk(request)
+    await asking_again.before_start(desk, owner)
     async with desk.store.write() as tx:
         record = await servers.get(tx, owner.name, name)
         if record is None:
@@ -99,7 +100,7 @@ async def _start(request: Request, asking: Principal, owner: User, name: str, gi
             options = await desk.spawner.read_form(await subject(desk, owner, name), given)
             options = await desk.spawner.validate_options(owner, options)
         record = await asks.ask_start(desk, owner, name, options=options)
-    except (BadRequest, TooManyRequests) as error:
+    except (BadRequest, Forbidden, TooManyRequests, Unavailable) as error:
         if (current := await _record(desk, owner.name, name)) is not None and current.active:
             return _to_active(request, current)  # somebody else was faster, or this was sent twice
         return await _not_started(request, asking, owner, name, error)

@@ -16,7 +16,7 @@ from msgspec import UNSET
 from nbhub.core.model import Server, User
 from nbhub.errors import BadRequest, Conflict, NotFound, SpawnError, TooManyRequests
 from nbhub.store import Bell, Reading, Writing, servers, users
-from nbhub.web import visit
+from nbhub.web import asking_again, visit
 from nbhub.web.api import bodies, render
 from nbhub.web.api.endpoints import Call, Endpoints, Reply, empty, json, on_server
 from nbhub.web.desk import Desk
@@ -105,9 +105,11 @@ async def ask_start(
     """Record that the server is wanted, in one transaction that also counts the limits.
 
     `options` have been validated. A start that is already under way is joined. Raises BadRequest, NotFound,
-    TooManyRequests.
+    TooManyRequests; with
+    refresh_pre_spawn, Forbidden and Unavailable.
     """
     limit = await named_limit(desk, owner) if name else 0
+    await asking_again.before_start(desk, owner)
     async with desk.store.write() as tx:
         owner = await _owner(tx, owner.name)
         record = await servers.get(tx, owner.name, name)
@@ -125,6 +127,7 @@ async def ask_start(
 
 async def ask_stop(desk: Desk, user_name: str, name: str, *, remove: bool = False) -> Server | None:
     """Record that the server is not wanted (and to be removed); None when there is nothing to stop."""
+    await asking_again.before_stop(desk, user_name)
     async with desk.store.write() as tx:
         await _owner(tx, user_name)
         record = await servers.get(tx, user_name, name)
