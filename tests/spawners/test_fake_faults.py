@@ -17,6 +17,7 @@ from nbhub.errors import BackendUnavailable, BadRequest, SpawnError
 from nbhub.spawners.fake import FakeSpawner
 from nbhub.spawners.fake_backend import FakeBackend
 from nbhub.spawners.fake_folder import FolderBackend
+from nbhub.spawners.one_server import Subject
 from spawners.launches import a_handle, a_launch, answers, bring_up, url_of
 
 GRACE = timedelta(seconds=0.2)
@@ -134,11 +135,11 @@ async def test_two_spawners_with_one_backend_see_the_same_servers(backend):
 @pytest.mark.parametrize("options", [{"fault": "magic"}, {"after": "soon"}, {"delay": -1}, {"stage": None}])
 async def test_options_that_make_no_sense_are_refused(spawner, options):
     with pytest.raises(BadRequest, match="Option"):
-        await spawner.validate_options(User(1, "alice"), options)
+        await spawner.validate_options(Subject(User(1, "alice")), options)
 
 
 async def test_options_of_a_form_come_as_lists(spawner):
-    assert await spawner.validate_options(User(1, "alice"), {"fault": ["slow"]}) == {"fault": "slow"}
+    assert await spawner.validate_options(Subject(User(1, "alice")), {"fault": ["slow"]}) == {"fault": "slow"}
 
 
 KILLED_HUB = """

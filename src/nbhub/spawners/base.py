@@ -13,7 +13,6 @@ from traitlets.config import LoggingConfigurable
 
 from nbhub.core.launch import Launch, LaunchTemplate
 from nbhub.core.lifecycle import Observation
-from nbhub.core.model import User
 from nbhub.spawners.one_server import ForOneServer, Subject, guarded, one_server, read_form, template_of
 from nbhub.traits import Command, MemorySize
 
@@ -200,9 +199,14 @@ class Spawner(ForOneServer, LoggingConfigurable):
         """Turn submitted form fields (each a list of values) into options; raises BadRequest."""
         return await read_form(self, one_server(self, subject), fields)
 
-    async def validate_options(self, user: User, options: Mapping[str, Any]) -> dict[str, Any]:
+    async def validate_options(self, subject: Subject, options: Mapping[str, Any]) -> dict[str, Any]:
         """Check options whichever way they came (form, API) and return them normalised; raises BadRequest."""
         return dict(options)
+
+    @property
+    def asks_options(self) -> bool:
+        """Say whether a start from a page may ask something first; `form` knows whether it does."""
+        return bool(self.options_form) or type(self).get_options_form is not ForOneServer.get_options_form
 
     async def close(self) -> None:
         """Release connections. Servers stay as they are."""

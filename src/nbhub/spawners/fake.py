@@ -13,11 +13,11 @@ from traitlets import Bool, Enum, Float, Instance, Int, Unicode
 
 from nbhub.core.launch import Launch
 from nbhub.core.lifecycle import Observation
-from nbhub.core.model import User
 from nbhub.errors import BackendUnavailable, BadRequest, SpawnError
 from nbhub.spawners.base import Checkpoint, Handle, Spawner
 from nbhub.spawners.fake_backend import FakeBackend, FakeObject
 from nbhub.spawners.fake_folder import FolderBackend
+from nbhub.spawners.one_server import Subject
 
 FAULTS = ("", "slow", "fails", "dies", "mute", "lost", "away", "stubborn")
 STAGES = ("Finding a place for the server", "Preparing its files", "Launching it")
@@ -116,7 +116,7 @@ class FakeSpawner(Spawner):
         finally:
             self.backend.unsubscribe(queue)
 
-    async def validate_options(self, user: User, options: Mapping[str, Any]) -> dict[str, Any]:
+    async def validate_options(self, subject: Subject, options: Mapping[str, Any]) -> dict[str, Any]:
         plain = {name: _single(value) for name, value in options.items()}
         self._plan(plain)
         return plain

@@ -108,6 +108,7 @@ async def prepare(spawner: Spawner, subject: Subject) -> Prepared:
     await _override_by_groups(one, subject)
     await _apply_options(one, subject)
     await guarded(subject, "pre_spawn_hook", one.pre_spawn_hook, one)
+    await one.load_user_options()
     environment = await guarded(subject, "environment", one.get_env)
     arguments = await guarded(subject, "args", one.get_args)
     scopes = await _value(subject, "server_token_scopes", one)
@@ -122,6 +123,7 @@ def is_special(spawner: Spawner) -> bool:
         or spawner.before_start is not None
         or any(callable(value) for value in spawner.environment.values())
         or bool(spawner.server_token_scopes or spawner.oauth_client_allowed_scopes)
+        or spawner.has_choices
         or any(_is_overridden(spawner, name) for name in METHODS)
     )
 
@@ -284,6 +286,14 @@ class ForOneServer:
         """Return the HTML fields of the options page, or an awaitable of them."""
         one: Any = self
         return one.options_form(one) if callable(one.options_form) else one.options_form
+
+    @property
+    def has_choices(self) -> bool:
+        """Say whether `load_user_options` may change anything."""
+        return False
+
+    async def load_user_options(self) -> None:
+        """Apply what the user's options stand for to this one server; raises BadRequest or SpawnError."""
 
     def template_namespace(self) -> dict[str, str]:
         """Return the fields that texts are filled in with."""

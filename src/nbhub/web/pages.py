@@ -12,10 +12,11 @@ from starlette.routing import Route
 from nbhub.core import names
 from nbhub.core.model import Server, User
 from nbhub.core.principal import Principal
-from nbhub.errors import Forbidden
+from nbhub.errors import Forbidden, SpawnError
 from nbhub.store import servers, services
 from nbhub.web import (
     assets,
+    choosing,
     client,
     identity,
     own_looks,
@@ -80,11 +81,21 @@ async def home(request: Request) -> Response:
         named=named,
         named_limit=await asks.named_limit(desk, asking.user) if desk.settings.allow_named_servers else 0,
         changing=any(render.state(record) in ("starting", "stopping") for record in (default, *named)),
-        has_options=bool(await desk.spawner.form(await pages_server.subject(desk, asking.user, ""))),
+        has_options=await _has_options(desk, asking.user),
         may_start=_may(asking, "start:servers"),
         said=places.said(request),
         services=shown,
     )
+
+
+async def _has_options(desk: Desk, user: User) -> bool:
+    """Say whether a start asks for options first; where that fails, the page that asks is the one to say so."""
+    if not desk.spawner.asks_options:
+        return False
+    try:
+        return bool(await desk.spawner.form(await choosing.subject(desk, user, "")))
+    except SpawnError:
+        return True
 
 
 async def user_redirect(request: Request) -> Response:

@@ -12,9 +12,8 @@ from starlette.routing import Route
 from nbhub.core.model import Phase, Server, User
 from nbhub.core.principal import Principal
 from nbhub.errors import BadRequest, Forbidden, NbhubError, NotFound, TooManyRequests, Unavailable
-from nbhub.spawners.one_server import Subject
 from nbhub.store import servers, users
-from nbhub.web import asking_again, client, forms, identity, next_url, places, render, xsrf
+from nbhub.web import asking_again, choosing, client, forms, identity, next_url, places, render, xsrf
 from nbhub.web.api import servers as asks
 from nbhub.web.api.dispatch import authorize
 from nbhub.web.api.endpoints import Access, on_server
@@ -56,7 +55,7 @@ async def show_spawn(request: Request) -> Response:
     if record is not None and record.active:
         return _to_active(request, record)
     given = _options_in_query(request)
-    form = "" if given else await desk.spawner.form(await subject(desk, owner, name))
+    form = "" if given else await desk.spawner.form(await choosing.subject(desk, owner, name))
     if form:
         return await _options_page(request, asking, owner, name, form)
     return await _start(request, asking, owner, name, given)
@@ -94,23 +93,25 @@ async def take_restart(request: Request) -> Response:
 
 async def _start(request: Request, asking: Principal, owner: User, name: str, given: dict[str, list[str]]) -> Response:
     desk = places.desk(request)
+    options: Any = servers.KEEP
     try:
-        options: Any = servers.KEEP
         if given:
-            options = await desk.spawner.read_form(await subject(desk, owner, name), given)
-            options = await desk.spawner.validate_options(owner, options)
+            options = await desk.spawner.read_form(await choosing.subject(desk, owner, name), given)
+        options = await choosing.checked(desk, owner, name, options)
         record = await asks.ask_start(desk, owner, name, options=options)
     except (BadRequest, Forbidden, TooManyRequests, Unavailable) as error:
         if (current := await _record(desk, owner.name, name)) is not None and current.active:
             return _to_active(request, current)  # somebody else was faster, or this was sent twice
-        return await _not_started(request, asking, owner, name, error)
+        return await _not_started(request, asking, owner, name, error, None if options is servers.KEEP else options)
     return RedirectResponse(_pending_url(request, record), 303 if request.method == "POST" else 302)
 
 
-async def _not_started(request: Request, asking: Principal, owner: User, name: str, error: NbhubError) -> Response:
+async def _not_started(
+    request: Request, asking: Principal, owner: User, name: str, error: NbhubError, options: dict[str, Any] | None
+) -> Response:
     """Show the options again with what is wrong, or the reason alone where there are none."""
     desk = places.desk(request)
-    form = await desk.spawner.form(await subject(desk, owner, name))
+    form = await desk.spawner.form(await choosing.subject(desk, owner, name, options))
     if form and isinstance(error, BadRequest):
         return await _options_page(request, asking, owner, name, form, error)
     response = await render.page(
@@ -248,13 +249,6 @@ async def _target(request: Request, access: Access) -> tuple[Principal, User, st
     if owner is None:
         raise NotFound(f"There is no user {name}.")
     return asking, owner, server
-
-
-async def subject(desk: Desk, owner: User, name: str) -> Subject:
-    """Return for whom the options of a server are to be chosen."""
-    async with desk.store.read() as tx:
-        groups = (await users.groups_of(tx, [owner.id])).get(owner.id, ())
-    return Subject(owner, groups, name, prefix=places.own_prefix(desk, owner, name))
 
 
 async def _record(desk: Desk, user: str, name: str) -> Server | None:

@@ -16,7 +16,7 @@ from msgspec import UNSET
 from nbhub.core.model import Server, User
 from nbhub.errors import BadRequest, Conflict, NotFound, SpawnError, TooManyRequests
 from nbhub.store import Bell, Reading, Writing, servers, users
-from nbhub.web import asking_again, visit
+from nbhub.web import asking_again, choosing, visit
 from nbhub.web.api import bodies, render
 from nbhub.web.api.endpoints import Call, Endpoints, Reply, empty, json, on_server
 from nbhub.web.desk import Desk
@@ -41,8 +41,7 @@ async def start_server(call: Call) -> Reply:
     display_name, options = await _spawn_options(call)
     async with call.desk.store.read() as tx:
         owner = await _owner(tx, call.user_name)
-    if options is not servers.KEEP:
-        options = await call.desk.spawner.validate_options(owner, options)
+    options = await choosing.checked(call.desk, owner, call.server_name, options)
     record = await ask_start(call.desk, owner, call.server_name, options=options, display_name=display_name)
     settled = await await_start(call.desk, record, call.desk.settings.slow_spawn_timeout)
     return empty(201 if settled else 202)
@@ -66,7 +65,9 @@ async def create_server(call: Call) -> Reply:
     desk, body = call.desk, await call.body(bodies.NewServer)
     async with desk.store.read() as tx:
         owner = await _owner(tx, call.user_name)
-    options = None if body.user_options is None else await desk.spawner.validate_options(owner, body.user_options)
+    options = body.user_options
+    if options is not None:
+        options = await choosing.checked(desk, owner, call.server_name, options)
     limit = await named_limit(desk, owner)
     async with desk.store.write() as tx:
         owner = await _owner(tx, call.user_name)
@@ -85,7 +86,7 @@ async def change_server(call: Call) -> Reply:
     desk, body = call.desk, await call.body(bodies.ServerChange)
     async with desk.store.read() as tx:
         owner = await _owner(tx, call.user_name)
-    change = await _change(desk, owner, body)
+    change = await _change(desk, owner, call.server_name, body)
     async with desk.store.write() as tx:
         record = await existing(tx, call.user_name, call.server_name)
         if record.active:
@@ -244,7 +245,7 @@ async def _spawn_options(call: Call) -> tuple[str, Any]:
     return _display_name(display_name), servers.KEEP if options is None else options
 
 
-async def _change(desk: Desk, owner: User, body: bodies.ServerChange) -> dict[str, Any]:
+async def _change(desk: Desk, owner: User, name: str, body: bodies.ServerChange) -> dict[str, Any]:
     change: dict[str, Any] = {}
     if body.name is not UNSET:
         check_server_name(body.name)
@@ -252,7 +253,7 @@ async def _change(desk: Desk, owner: User, body: bodies.ServerChange) -> dict[st
     if body.display_name is not UNSET:
         change["display_name"] = _display_name(body.display_name)
     if body.user_options is not UNSET:
-        change["options"] = await desk.spawner.validate_options(owner, body.user_options)
+        change["options"] = await choosing.checked(desk, owner, name, body.user_options)
     if not change:
         raise BadRequest("Say what to change: name, display_name or user_options.")
     return change

@@ -84,6 +84,20 @@
   }
   for (const field of document.querySelectorAll("[data-copy]")) field.addEventListener("focus", () => field.select());
 
+  // What is hidden because something else is chosen is not sent, and its mistakes are nobody's concern.
+  for (const form of document.querySelectorAll("form:has(.profiles, .choice)")) {
+    const settle = () => {
+      for (const part of form.querySelectorAll(".profile-options, .choice > .written")) {
+        const seen = part.checkVisibility ? part.checkVisibility() : true;
+        for (const field of part.querySelectorAll("input, select")) {
+          if (field.closest(".profile-options, .written") === part) field.disabled = !seen;
+        }
+      }
+    };
+    form.addEventListener("change", settle);
+    settle();
+  }
+
   // Nothing is sent twice by a double click.
   for (const form of document.forms) {
     form.addEventListener("submit", (event) => {
