@@ -21,7 +21,7 @@ async def subject(desk: Desk, owner: User, name: str, options: Mapping[str, Any]
         record = await servers.get(tx, owner.name, name) if options is None else None
     if options is None:
         options = (record.options if record is not None else None) or {}
-    admission = Admission(desk.authenticator, desk.store, desk.keys.auth_state, desk.clock)
+    admission = Admission(desk.authenticator, desk.store, desk.keys, desk.clock)
     prefix = places.own_prefix(desk, owner, name)
     return Subject(owner, groups, name, options, prefix, auth_state=partial(admission.state_of, owner))
 
