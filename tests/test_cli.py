@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+import nbhub
 from nbhub import __version__, accounts, cli, config
 from nbhub.app import Hub
 from nbhub.authenticators.dummy import DummyAuthenticator
@@ -267,3 +271,18 @@ async def test_the_first_link(hub: Hub) -> None:
     assert await accounts.first_link(hub, store, source, 3000.0) is None
     assert await accounts.first_link(hub, store, DummyAuthenticator(parent=hub), 3000.0) is None
     await store.close()
+
+
+def test_ctrl_c_while_it_is_loaded_leaves_without_a_traceback(tmp_path: Path) -> None:
+    """However early it comes once the program's own first lines have run."""
+    slow = tmp_path / "traitlets.py"
+    slow.write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(30)\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "nbhub", "version"],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{Path(nbhub.__file__).parents[1]}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (130, "nbhub: interrupted before it began.\n")

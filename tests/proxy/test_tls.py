@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from nbhub.errors import ConfigError
 from nbhub.proxy import Proxy
-from proxy.edges import HOST, Upstream, make_proxy, started, until
+from proxy.edges import HOST, Upstream, free_port, get, make_proxy, started, until
 
 HEADERS, RST_STREAM, SETTINGS, GOAWAY = 1, 3, 4, 7
 MAX_CONCURRENT_STREAMS, ENABLE_CONNECT = 3, 8
@@ -162,3 +162,17 @@ async def serial(port: int) -> int:
 
 async def _serves(port: int, number: int) -> bool:
     return await serial(port) == number
+
+
+async def test_plain_http_is_sent_on(tmp_path: Path) -> None:
+    certificate, key = make_certificate(tmp_path, serial=1)
+    plain = free_port()
+    async with Upstream("hub").serving() as hub:
+        made = make_proxy(tmp_path / "proxy", hub, ssl_cert=str(certificate), ssl_key=str(key), http_port=plain)
+        async with started(made):
+            answer = await get(plain, "/user/alice/lab?x=%20y", method="POST", host=f"hub.example:{plain}")
+            assert answer.status == 308
+            assert answer.headers["location"] == f"https://hub.example:{made.port}/user/alice/lab?x=%20y"
+            assert hub.requests == 0
+    with pytest.raises(ConfigError, match="set ssl_cert and ssl_key"):
+        await make_proxy(tmp_path / "other", hub, http_port=plain).start()

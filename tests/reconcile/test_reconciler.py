@@ -313,3 +313,22 @@ async def test_server_that_answers_at_a_new_address_is_routed_there(house: House
         house.backend.objects["alice"].url = "http://127.9.9.9:1234"
         found = await house.until(server, lambda row: row is not None and row.url != before.url)
     assert found is not None and found.url == "http://127.9.9.9:1234" and found.phase is Phase.RUNNING
+
+
+async def test_server_whose_address_another_one_took_gets_it_back_once_that_is_gone(house: House) -> None:
+    first, second = await house.server("alice"), await house.server("bob")
+    async with house.running(house.reconciler()):
+        await house.ask_start(first)
+        address = (await house.until_phase(first, Phase.RUNNING)).url
+        await house.ask_start(second)
+        await house.until_phase(second, Phase.RUNNING)
+        house.backend.objects["bob"].url = str(address)
+        await house.until(second, lambda row: row is not None and row.url == address)
+        lost = await house.until(first, lambda row: row is not None and row.url is None)
+        assert lost is not None and lost.phase is Phase.RUNNING
+        looked_at = lost.lease_token + 4
+        lost = await house.until(first, lambda row: row is not None and row.lease_token > looked_at)
+        assert lost is not None and lost.url is None, "while the other one is there, the address is not taken back"
+        await house.ask_stop(second)
+        found = await house.until(first, lambda row: row is not None and row.url == address)
+    assert found is not None and found.phase is Phase.RUNNING

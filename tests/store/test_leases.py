@@ -149,8 +149,12 @@ async def test_an_address_belongs_to_the_last_server_that_took_it(store: Store) 
             await servers.record(tx, two.id, two.lease_token, url="http://10.0.0.1:1")
             assert await servers.routes(tx, "/") == []
         assert await bell.wait(0) == {"routes", f"server:{one.id}"}
-    assert (await row(store, one.id)).url is None
+    loser = await row(store, one.id)
+    assert loser.url is None and loser.due is not None, "it is looked at as soon as it can be"
     assert (await row(store, two.id)).url == "http://10.0.0.1:1"
+    async with store.read() as tx:
+        assert await servers.is_others(tx, "http://10.0.0.1:1", one.id)
+        assert not await servers.is_others(tx, "http://10.0.0.1:1", two.id)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
-from nbhub.proxy import replies
+from nbhub.proxy import replies, to_https
 from nbhub.proxy.resources import DESTINATION, TABLE
 from nbhub.proxy.wire import TYPE
 
@@ -57,6 +57,7 @@ class Edge:
     unreachable_path: str  # where Envoy notes servers that did not answer
     admin_path: str  # Unix socket
     certificate_path: str = ""  # the secret that Envoy watches; empty: no TLS
+    http_port: int = 0  # plain HTTP that is sent on to https; 0: none
     trusted_hops: int = 0
     max_connections: int = 20_000
     memory_limit: int = 1024 * _MIB
@@ -72,10 +73,14 @@ class Edge:
 
 def bootstrap(edge: Edge) -> Resource:
     """Build Envoy's bootstrap."""
+    listeners = [listener(edge)]
+    if edge.http_port:
+        timeout = _seconds(edge.request_headers_timeout)
+        listeners.append(to_https.listener(edge.ip, edge.http_port, edge.port, headers_timeout=timeout))
     return {
         "node": {"id": "nbhub", "cluster": "nbhub"},
         "admin": {"address": {"pipe": {"path": edge.admin_path, "mode": 0o600}}},
-        "static_resources": {"listeners": [listener(edge)], "clusters": [hub_cluster(edge), servers_cluster(edge)]},
+        "static_resources": {"listeners": listeners, "clusters": [hub_cluster(edge), servers_cluster(edge)]},
         "overload_manager": overload_manager(edge),
         "stats_config": {
             "stats_matcher": {"inclusion_list": {"patterns": [{"safe_regex": {"regex": _STATS}}]}},

@@ -25,6 +25,8 @@ from nbhub.proxy.meters import Meters
 from nbhub.store import Store
 from nbhub.traits import Duration, MemorySize
 
+OWN = "own"  # how the proxy of this process is called where several tell what they lead to
+
 _IDENTITY_HEADERS = [
     "remote-user",
     "remote-groups",
@@ -67,6 +69,13 @@ class Proxy(LoggingConfigurable):
         help="PEM file with the certificate and its chain: turns HTTPS on. A renewed file is taken without a restart."
     ).tag(config=True)
     ssl_key = Unicode(help="PEM file with the certificate's key, without a passphrase.").tag(config=True)
+    http_port = Int(
+        0,
+        min=0,
+        max=65535,
+        help="Port of the public address on which plain HTTP is answered by a redirect to https; 0 for none. Needs"
+        " ssl_cert.",
+    ).tag(config=True)
     trusted_hops = Int(
         0,
         min=0,
@@ -132,6 +141,7 @@ class Proxy(LoggingConfigurable):
         self._child: child.Child | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._routes: tuple[Route, ...] = ()
+        self.up_to_date = False  # what was given to `update` last is in force
         self._stopping = False
 
     @property
@@ -171,6 +181,7 @@ class Proxy(LoggingConfigurable):
 
     async def run(self, store: Store) -> None:
         """Keep Envoy running and its routes as the store has them, until cancelled."""
+        store.reach.tell(OWN, ())  # from now on servers are waited for
         async with asyncio.TaskGroup() as group:
             group.create_task(self.supervise())
             group.create_task(self._follow(store))
@@ -206,10 +217,12 @@ class Proxy(LoggingConfigurable):
         before = await admin.table_state(self.place.admin)
         self.meters.routes.set(len(chosen))
         self._routes = tuple(chosen)
-        if before is not None and before.version == snapshot.version:
+        self.up_to_date = before is not None and before.version == snapshot.version
+        if self.up_to_date:
             return False
         discovery.write(self.place.table, snapshot.content)
         in_force = await self._await_table(snapshot.version, before)
+        self.up_to_date = in_force is True
         took = time.monotonic() - began
         # On a busy machine most of that is waiting, which costs nobody anything.
         self._pace.replaced(time.monotonic(), min(took, self._cpu_seconds() - used))
@@ -291,7 +304,10 @@ class Proxy(LoggingConfigurable):
         async with store.wakeup.listen("routes", "resync") as bell:
             while True:
                 try:
-                    await self.update(await routes.read(store, self.base_url))
+                    wanted = await routes.read(store, self.base_url)
+                    await self.update(wanted)
+                    if self.up_to_date:
+                        store.reach.tell(OWN, wanted)
                     timeout = self.reread_interval
                 except (NbhubError, OSError) as error:
                     self.log.error("routes stay as they are, next try in 2s: %s", error)
@@ -325,6 +341,8 @@ class Proxy(LoggingConfigurable):
     def _edge(self) -> Edge:
         if bool(self.ssl_cert) != bool(self.ssl_key):
             raise ConfigError("ssl_cert and ssl_key belong together: set both for HTTPS, or none.")
+        if self.http_port and not self.ssl_cert:
+            raise ConfigError("Proxy.http_port sends people on to https, which is off: set ssl_cert and ssl_key too.")
         return Edge(
             ip=place.listening_address(self.ip),
             port=self.port,
@@ -334,6 +352,7 @@ class Proxy(LoggingConfigurable):
             unreachable_path=str(self.place.unreachable),
             admin_path=str(self.place.admin),
             certificate_path=str(self.place.certificate) if self.ssl_cert else "",
+            http_port=self.http_port,
             trusted_hops=self.trusted_hops,
             max_connections=self.max_connections,
             memory_limit=self.memory_limit,

@@ -382,8 +382,15 @@ class Steps:
         raise LeaseLost  # there is no row to release any more
 
     async def moved(self, held: Held, url: str) -> None:
-        """Record that a running server is to be reached at another address now."""
+        """Record that a running server is to be reached at another address now.
+
+        One whose address was given to another server gets it back when that one has left it, never before: which of the
+        two answers there cannot be told.
+        """
         async with self.store.write() as tx:
+            if held.server.url is None and await servers.is_others(tx, url, held.server.id):
+                log.warning("server=%s cannot be reached: another server has its address %s", held.full_name, url)
+                return
             await self._record(tx, held, url=url)
         log.info("server=%s moved to %s", held.full_name, url)
 

@@ -254,7 +254,8 @@ class ProcessSpawner(Spawner):
             return ABSENT
         if alive:
             self._children.watch(process, handle.server_id, handle.object_name)
-            return Observation(alive=True)
+            saved = handle.state if handle.state.get("generation") == handle.generation else {}
+            return Observation(alive=True, url=saved.get("url"))
         return self._look_at_dead(handle.object_name, process)
 
     def _look_at_dead(self, object_name: str, process: Identity) -> Observation:

@@ -46,7 +46,7 @@ class Record:
 
     def as_state(self) -> dict[str, Any]:
         """Return what a checkpoint saves of it."""
-        state: dict[str, Any] = {"generation": self.generation, "port": self.port}
+        state: dict[str, Any] = {"generation": self.generation, "port": self.port, "url": self.url}
         return state | (self.process.as_state() if self.process else {})
 
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from nbhub.errors import ConfigError, DatabaseUnavailable
 from nbhub.store import leases, schema, services, sqlite
+from nbhub.store.reach import Reach
 from nbhub.store.transaction import Reading, Writing
 from nbhub.store.wakeup import Wakeup
 
@@ -44,6 +45,7 @@ class Store:
     def __init__(self, database: Database, wakeup: Wakeup, clock: Callable[[], float]) -> None:
         self._database = database
         self.wakeup = wakeup
+        self.reach = Reach(wakeup)
         self.clock = clock
 
     @classmethod

@@ -91,9 +91,10 @@ _RELEASE = Statement(
 _CLEAR_URL = Statement(
     update(servers)
     .where(_s.url == bindparam("address"), _s.id != bindparam("server_id"))
-    .values(url=null())
+    .values(url=null(), due=least(_s.due, _now))  # it is gone, or has to be told from the one that is there now
     .returning(_s.id)
 )
+_HAS_ADDRESS = Statement(select(_s.id).where(_s.url == bindparam("address"), _s.id != bindparam("server_id")))
 _NEXT_DUE = Statement(
     select(
         select(func.min(_s.due)).where(_s.due.is_not(None), _s.lease_expires.is_(None)).scalar_subquery(),
@@ -130,12 +131,17 @@ async def record(tx: Writing, server_id: int, token: int, **status: Any) -> bool
     tx.ring(f"server:{server_id}")
     moved = row[0] != row[1]
     if status.get("url"):
-        for (other,) in await tx.fetch(_CLEAR_URL, address=status["url"], server_id=server_id):
-            tx.ring(f"server:{other}")
+        for (other,) in await tx.fetch(_CLEAR_URL, address=status["url"], server_id=server_id, now=tx.clock()):
+            tx.ring("servers", f"server:{other}")
             moved = True
     if moved:
         tx.ring("routes")
     return True
+
+
+async def is_others(tx: Reading, url: str, server_id: int) -> bool:
+    """Say whether an address is recorded as that of another server."""
+    return await tx.fetchone(_HAS_ADDRESS, address=url, server_id=server_id) is not None
 
 
 async def release(tx: Writing, server_id: int, token: int, *, due: float | None, seen_generation: int) -> bool:

@@ -13,14 +13,14 @@ from nbhub.core.model import Route, Server, User
 from nbhub.errors import Conflict, NotFound
 from nbhub.store import records
 from nbhub.store.columns import ACTIVE, ASKED_TO_START, OWNER, SERVER
-from nbhub.store.leases import claim, delete, next_due, record, release, renew
+from nbhub.store.leases import claim, delete, is_others, next_due, record, release, renew
 from nbhub.store.statements import AnyOf, Statement, word
 from nbhub.store.tables import servers, users
 from nbhub.store.transaction import Reading, Writing
 
 __all__ = [
     "KEEP", "ask_start", "ask_stop", "ask_stop_all", "ask_stop_idle", "by_id", "claim", "count_active",
-    "count_named", "count_starting", "create", "delete", "get", "next_due", "nudge", "of_users",
+    "count_named", "count_starting", "create", "delete", "get", "is_others", "next_due", "nudge", "of_users",
     "record", "release", "renew", "routes", "starting", "touch_many", "update_spec",
 ]  # fmt: skip
 

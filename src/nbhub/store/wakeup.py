@@ -4,6 +4,7 @@ A ring is a hint and carries nothing else. Topics:
 `servers` (some server needs a look), `server:<id>` (its row changed), `routes`, `user:<id>`,
 `grants:user:<id>`, `grants:service:<id>`, `grants:all` (forget what you remember of their tokens, roles, groups),
 `resync` (heard by every listener: rings may have been missed).
+Heard in one process only: `activity` (what was gathered is written), `routes in force` (see reach).
 """
 
 from __future__ import annotations

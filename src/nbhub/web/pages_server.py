@@ -53,7 +53,7 @@ async def show_spawn(request: Request) -> Response:
     desk = places.desk(request)
     record = await _record(desk, owner.name, name)
     if record is not None and record.active:
-        return _to_active(request, record)
+        return await _to_active(request, record)
     given = _options_in_query(request)
     form = "" if given else await desk.spawner.form(await choosing.subject(desk, owner, name))
     if form:
@@ -101,7 +101,7 @@ async def _start(request: Request, asking: Principal, owner: User, name: str, gi
         record = await asks.ask_start(desk, owner, name, options=options)
     except (BadRequest, Forbidden, TooManyRequests, Unavailable) as error:
         if (current := await _record(desk, owner.name, name)) is not None and current.active:
-            return _to_active(request, current)  # somebody else was faster, or this was sent twice
+            return await _to_active(request, current)  # somebody else was faster, or this was sent twice
         return await _not_started(request, asking, owner, name, error, None if options is servers.KEEP else options)
     return RedirectResponse(_pending_url(request, record), 303 if request.method == "POST" else 302)
 
@@ -166,7 +166,7 @@ async def show_pending(request: Request) -> Response:
     desk = places.desk(request)
     record = await _record(desk, owner.name, name)
     if record is not None and record.is_ready:
-        return RedirectResponse(_destination(request, record), 302)
+        return await _to_active(request, record)
     if record is not None and (doing := pending(record)) is not None:
         template = "pending.html" if doing == "spawn" else "stopping.html"
         return await _waiting_page(request, asking, record, template)
@@ -256,7 +256,9 @@ async def _record(desk: Desk, user: str, name: str) -> Server | None:
         return await servers.get(tx, user, name)
 
 
-def _to_active(request: Request, record: Server) -> Response:
+async def _to_active(request: Request, record: Server) -> Response:
+    if record.is_ready:
+        await places.desk(request).store.reach.until_led_to(record)
     where = _destination(request, record) if record.is_ready else _pending_url(request, record)
     return RedirectResponse(where, 303 if request.method == "POST" else 302)
 

@@ -35,6 +35,8 @@ async def _frames(desk: Desk, record: Server, closing: asyncio.Event) -> AsyncIt
     async with desk.store.wakeup.listen(f"server:{record.id}", "resync", "closing") as bell:
         current: Server | None = record
         while not closing.is_set():
+            if current is not None and current.wanted and current.is_ready:
+                await desk.store.reach.until_led_to(current)  # whoever hears of it goes there at once
             for event in told.news(current):
                 yield b"data: " + msgspec.json.encode(event) + b"\n\n"
             if told.complete:

@@ -1,4 +1,4 @@
-"""Addresses of servers that are not running: the proxy sends them here because it knows no route for them."""
+"""Addresses of servers that the proxy knows no route for: they are not running, or run for so short that it will."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from nbhub.web.identity import identify
 from nbhub.web.xsrf import SAFE
 
 ACCESS = on_server("access:servers")
+LAG_SECONDS = 0.2
 LOOPS = 4  # redirects between hub and proxy after which the route is not coming
 
 
@@ -40,8 +41,11 @@ async def outside(request: Request) -> Response:
     uri = client.uri(request.scope)
     if path == f"{base}hub":
         return RedirectResponse(_with_slash(uri), 301)
-    if path.startswith(f"{base}user/") and request.method not in SAFE:
-        return not_running(request, desk, _names(request, f"{base}user/")[0], "")
+    if path.startswith(f"{base}user/"):
+        if _is_program(request) and (record := await _running(request, desk)) is not None:
+            return await _same_again(request, desk, record)
+        if request.method not in SAFE:
+            return not_running(request, desk, _names(request, f"{base}user/")[0], "")
     if request.method not in SAFE:
         raise NotFound("There is nothing at this address.")
     if path.startswith((f"{base}user/", f"{base}services/")) and path.count("/") == base.count("/") + 1:
@@ -61,7 +65,7 @@ async def inside(request: Request) -> Response:
     name = record.name if record is not None else ""
     await authorize(desk, asking, ACCESS, {"user": user, "server": name})
     if record is not None and record.is_ready and request.method in SAFE:
-        return await _to_server(request, desk)
+        return await _to_server(request, desk, record)
     if request.method not in SAFE or "api" in rest or prefers_json(request.scope):
         return not_running(request, desk, user, name)
     if record is not None and (pending(record) or record.phase is Phase.FAILED):
@@ -78,6 +82,37 @@ async def inside(request: Request) -> Response:
     )
 
 
+def _is_program(request: Request) -> bool:
+    """Say whether something other than a person's browser asks for a page: it may not get through a log-in."""
+    path = client.uri(request.scope).partition("?")[0]
+    return (
+        request.method not in SAFE
+        or "api" in path.split("/")
+        or "text/html" not in client.header(request.scope, b"accept")
+    )
+
+
+async def _running(request: Request, desk: Desk) -> Server | None:
+    """Return the running server that an address outside the hub's own belongs to."""
+    try:
+        user, rest = _names(request, f"{desk.settings.base_url}user/")
+        record = await _server(desk, user, rest[0] if rest else "")
+    except NbhubError:
+        return None
+    return record if record is not None and record.is_ready and record.url else None
+
+
+async def _same_again(request: Request, desk: Desk, record: Server) -> Response:
+    """Have a program ask again, once the proxy leads to the server; it gets no page that it could not use."""
+    if desk.store.reach.leads_to(record):
+        await asyncio.sleep(LAG_SECONDS)  # of a proxy that does not tell
+    elif not await desk.store.reach.until_led_to(record):
+        message = f"The server {record.user_name}/{record.name} is running, but the proxy does not lead to it yet."
+        body = msgspec.json.encode({"status": 503, "message": f"{message} Try again in a moment."})
+        return Response(body, 503, {"Retry-After": "1"}, media_type="application/json")
+    return RedirectResponse(f"{desk.settings.public_origin}/{client.uri(request.scope).lstrip('/')}", 307)
+
+
 def not_running(request: Request, desk: Desk, user: str, name: str) -> Response:
     """Tell a program that the server it talks to is not there."""
     where = client.uri(request.scope)
@@ -89,8 +124,8 @@ def not_running(request: Request, desk: Desk, user: str, name: str) -> Response:
     return Response(msgspec.json.encode({"message": message}), _status(desk), media_type="application/json")
 
 
-async def _to_server(request: Request, desk: Desk) -> Response:
-    """Lead back to a server that runs; the route may need a moment, so each further round waits longer."""
+async def _to_server(request: Request, desk: Desk, record: Server) -> Response:
+    """Lead back to a server that runs, once the proxy leads there too, or when each further round waited longer."""
     given = request.query_params.get("redirects", "0")
     rounds = int(given) if given.isdecimal() and len(given) < 4 else 0
     if rounds >= LOOPS:
@@ -100,6 +135,8 @@ async def _to_server(request: Request, desk: Desk) -> Response:
         )
     if rounds:
         await asyncio.sleep(min(2**rounds, 10))
+    else:
+        await desk.store.reach.until_led_to(record)
     url = request.url.include_query_params(redirects=rounds + 1)
     path = client.uri(request.scope).partition("?")[0].removeprefix(desk.settings.hub_prefix)
     return RedirectResponse(f"{desk.settings.base_url}{path}?{url.query}", 302)

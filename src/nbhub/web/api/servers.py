@@ -142,13 +142,14 @@ async def ask_stop(desk: Desk, user_name: str, name: str, *, remove: bool = Fals
 
 
 async def await_start(desk: Desk, asked: Server, seconds: float) -> bool:
-    """Wait for the outcome of a start: True when ready, False when it takes longer; raises SpawnError."""
+    """Wait for the outcome of a start: True when it can be reached, False when it takes longer; raises SpawnError."""
     record: Server | None = asked
     async with desk.store.wakeup.listen(f"server:{asked.id}", "resync") as bell:
         async for record in _looks(desk, asked.id, bell, seconds):
             if record is None or not record.wanted:
                 raise BadRequest(f"The start of {_full(asked)} was cancelled.")
             if record.is_ready:
+                await desk.store.reach.until_led_to(record)
                 return True
             if not record.active:
                 raise SpawnError(f"Spawn failed: {record.message or 'the server ended.'}", record.log_tail)

@@ -1,0 +1,53 @@
+"""Reach: which servers the proxies lead to by now, as far as this process was told.
+
+Like the doorbell it lives in the process and stands between rooms that never call each other: proxies tell which routes
+are in force, and who promises that a server is reachable waits for it. What was never told is never waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from nbhub.core.model import Route, Server
+from nbhub.store.wakeup import Wakeup
+
+WAIT_SECONDS = 2.0  # for how long a promise waits at most: a proxy may be away or overloaded
+TOPIC = "routes in force"  # heard in this process only
+
+
+class Reach:
+    """What each proxy leads to, by the proxy's name."""
+
+    def __init__(self, wakeup: Wakeup) -> None:
+        self._wakeup = wakeup
+        self._told: dict[str, dict[tuple[str, str], str]] = {}
+
+    def tell(self, proxy: str, routes: Iterable[Route]) -> None:
+        """Note that these routes, as the store had them, are in force in a proxy, and no others."""
+        self._told[proxy] = {(route.user, route.server): route.target for route in routes if route.user}
+        self._wakeup.ring(TOPIC)
+
+    def forget(self, proxy: str) -> None:
+        """No longer wait for this proxy."""
+        if self._told.pop(proxy, None) is not None:
+            self._wakeup.ring(TOPIC)
+
+    def leads_to(self, server: Server) -> bool:
+        """Say whether every proxy that is known leads to the server where it runs now."""
+        key = (server.user_name, server.name)
+        return all(told.get(key) == server.url for told in self._told.values())
+
+    async def until_led_to(self, server: Server, seconds: float = WAIT_SECONDS) -> bool:
+        """Wait until every known proxy leads to the server; False when that takes longer than `seconds`."""
+        if self.leads_to(server):
+            return True
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        async with self._wakeup.listen(TOPIC) as bell:
+            while not self.leads_to(server):
+                left = until - loop.time()
+                if left <= 0:
+                    return False
+                await bell.wait(left)
+        return True
