@@ -132,7 +132,8 @@ def _namespace(words: str, what: str, namespace: str) -> str:
         return (
             f"The namespace {namespace} is being deleted, so the {what} cannot be created in it. "
             "Ask your administrator."
-        )return ""
+        )
+    return ""
 
 
 def _admission(words: str, what: str, namespace: str) -> str:
