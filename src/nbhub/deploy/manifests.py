@@ -1,0 +1,94 @@
+"""The files of a deployment on Kubernetes: rendered from templates, written where nothing of another content is."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import jinja2
+
+from nbhub.deploy.choices import Choices, image
+from nbhub.errors import ConfigError
+
+TEMPLATES = Path(__file__).with_name("templates")
+SECRET = "secret.yaml"  # noqa: S105  the name of a file
+IGNORED = f"# Secrets do not belong into version control.\n{SECRET}\n"
+
+# What the hub may do in its namespace. Each is used; docs/kubernetes.md says what for.
+RULES = (
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "create", "delete"]},
+    {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+    {"apiGroups": [""], "resources": ["persistentvolumeclaims"], "verbs": ["get", "list", "create", "delete"]},
+    {"apiGroups": [""], "resources": ["secrets", "services"], "verbs": ["get", "create", "delete"]},
+    {"apiGroups": [""], "resources": ["events"], "verbs": ["get", "list", "watch", "create", "patch"]},
+)
+
+
+def render(choices: Choices, secret: str = "") -> dict[str, str]:
+    """Return the files by their paths below the folder. With a secret: the operator's own, with the Secret's file."""
+    known = {
+        **dataclasses.asdict(choices),
+        "image": image(choices.image),
+        "database_url": choices.database_url,
+        "rules": RULES,
+        "secret": secret,
+        "generated": bool(secret),
+    }
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=False,  # noqa: S701  YAML, of values that were checked
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["plain"] = _plain
+    paths = [path.relative_to(TEMPLATES).with_suffix("").as_posix() for path in sorted(TEMPLATES.rglob("*.j2"))]
+    wanted = [path for path in paths if _belongs(path, choices, secret)]
+    files = {path: environment.get_template(f"{path}.j2").render(known) for path in wanted}
+    return {**files, ".gitignore": IGNORED} if secret else files
+
+
+def write(folder: Path, files: Mapping[str, str], *, replace: bool = False) -> list[str]:
+    """Write the files that are not there yet and return their paths; the Secret's is never replaced.
+
+    Raises ConfigError, before anything is written, when files of another content are there and may not be replaced.
+    """
+    existing = {path for path in files if (folder / path).exists()}
+    changed = sorted(path for path in existing - {SECRET} if (folder / path).read_text() != files[path])
+    if changed and not replace:
+        raise ConfigError(
+            f"{folder} has files that say something else: {', '.join(changed)}. Choose another folder, or let them be "
+            "replaced with --force."
+        )
+    written = [path for path in files if path not in existing or path in changed]
+    try:
+        for path in written:
+            _put(folder / path, files[path], mode=0o600 if path == SECRET else 0o644)
+    except OSError as error:
+        raise ConfigError(f"{error.filename or folder} cannot be written: {error.strerror or error}.") from error
+    return written
+
+
+def _plain(text: str) -> str:
+    """Return a checked word as YAML: quoted where it would be read as a number, a truth or nothing."""
+    words = {"true", "false", "yes", "no", "on", "off", "null", "y", "n"}
+    return text if text[:1].isalpha() and text.lower() not in words else json.dumps(text)
+
+
+def _belongs(path: str, choices: Choices, secret: str) -> bool:
+    if path == "base/ingress.yaml":
+        return bool(choices.host)
+    return path != SECRET or bool(secret)
+
+
+def _put(path: Path, text: str, mode: int) -> None:
+    """Write one file with this mode, whatever stood there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
