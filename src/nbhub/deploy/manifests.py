@@ -6,25 +6,38 @@ import dataclasses
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
 from nbhub.deploy.choices import Choices, image
 from nbhub.errors import ConfigError
+from nbhub.spawners.kubernetes import rights
 
 TEMPLATES = Path(__file__).with_name("templates")
 SECRET = "secret.yaml"  # noqa: S105  the name of a file
 IGNORED = f"# Secrets do not belong into version control.\n{SECRET}\n"
 
-# What the hub may do in its namespace. Each is used; docs/kubernetes.md says what for.
-RULES = (
-    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "create", "delete"]},
-    {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
-    {"apiGroups": [""], "resources": ["persistentvolumeclaims"], "verbs": ["get", "list", "create", "delete"]},
-    {"apiGroups": [""], "resources": ["secrets", "services"], "verbs": ["get", "create", "delete"]},
-    {"apiGroups": [""], "resources": ["events"], "verbs": ["get", "list", "watch", "create", "patch"]},
-)
+
+@dataclass(frozen=True, slots=True)
+class Spawning:
+    """The settings of the spawner that decide what the hub has to be allowed, as base/nbhub_config.py has them."""
+
+    events_enabled: bool = True
+    storage_pvc_ensure: bool = True
+    delete_pvc: bool = True
+    services_enabled: bool = False
+    enable_user_namespaces: bool = False
+
+
+def rules() -> list[dict[str, Any]]:
+    """Return the rules of the hub's Role that whoever owns a namespace may hand on.
+
+    The metrics API is not among them: without a metrics server nobody has that right, and the Role would be refused.
+    """
+    return [rule for rule in rights.rules(Spawning()) if rule["apiGroups"] == [""]]
 
 
 def render(choices: Choices, secret: str = "") -> dict[str, str]:
@@ -33,7 +46,7 @@ def render(choices: Choices, secret: str = "") -> dict[str, str]:
         **dataclasses.asdict(choices),
         "image": image(choices.image),
         "database_url": choices.database_url,
-        "rules": RULES,
+        "rules": rules(),
         "secret": secret,
         "generated": bool(secret),
     }
