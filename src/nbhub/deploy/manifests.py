@@ -21,7 +21,7 @@ SECRET = "secret.yaml"  # noqa: S105  the name of a file
 IGNORED = f"# Secrets do not belong into version control.\n{SECRET}\n"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # settable, as the settings of a spawner are
 class Spawning:
     """The settings of the spawner that decide what the hub has to be allowed, as base/nbhub_config.py has them."""
 
