@@ -44,6 +44,7 @@ class LaunchTemplate:
     command: tuple[str, ...] = ("jupyterhub-singleuser",)
     arguments: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # variables that the backend fetches itself
     default_url: str = ""
     notebook_dir: str = ""
     debug: bool = False

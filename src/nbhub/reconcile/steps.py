@@ -206,7 +206,9 @@ class Steps:
         if user is None:
             raise LeaseLost
         prefix = names.server_prefix(self.hub.base_url, user.name, server.name)
-        return Subject(user, groups, server.name, server.options or {}, prefix, token, self._auth_state(user))
+        return Subject(
+            user, groups, server.name, server.options or {}, prefix, token, self._auth_state(user), server.state
+        )
 
     def _auth_state(self, user: User) -> AuthState | None:
         return None if self.auth_state is None else functools.partial(self.auth_state, user)

@@ -56,6 +56,8 @@ class Spawner(ForOneServer, LoggingConfigurable):
         }
     )
     PER_START: ClassVar[frozenset[str]] = frozenset()
+    # Whether the backend takes variables that say where their value is, as dicts, beside those with a value.
+    FETCHES: ClassVar[bool] = False
 
     cmd = Command(["jupyterhub-singleuser"], help="Command that starts a server: a list, or one word.").tag(config=True)
     args = List(Unicode(), help="Arguments after the command; {username} and {base_url} are filled in.").tag(

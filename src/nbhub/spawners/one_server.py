@@ -50,6 +50,7 @@ class Subject:
     prefix: str = ""  # "/user/alice/"
     api_token: str = field(default="", repr=False)
     auth_state: AuthState | None = field(default=None, repr=False)
+    state: Mapping[str, Any] = field(default_factory=dict)  # what the last start recorded
 
     @property
     def full_name(self) -> str:
@@ -109,6 +110,7 @@ async def prepare(spawner: Spawner, subject: Subject) -> Prepared:
     await _apply_options(one, subject)
     await guarded(subject, "pre_spawn_hook", one.pre_spawn_hook, one)
     await one.load_user_options()
+    await one.settle()
     environment = await guarded(subject, "environment", one.get_env)
     arguments = await guarded(subject, "args", one.get_args)
     scopes = await _value(subject, "server_token_scopes", one)
@@ -125,15 +127,19 @@ def is_special(spawner: Spawner) -> bool:
         or bool(spawner.server_token_scopes or spawner.oauth_client_allowed_scopes)
         or spawner.has_choices
         or any(_is_overridden(spawner, name) for name in METHODS)
+        or spawner.decides_for_each
     )
 
 
 def template_of(settings: Spawner, environment: Mapping[str, Any], arguments: Sequence[str]) -> LaunchTemplate:
     """Return what every launch takes from the settings."""
+    fetched = {name for name, value in environment.items() if settings.FETCHES and isinstance(value, Mapping)}
+    plain = {str(name): str(value) for name, value in environment.items() if value is not None and name not in fetched}
     return LaunchTemplate(
-        command=tuple(settings.cmd),
+        command=tuple(settings.cmd or ()),
         arguments=tuple(arguments),
-        environment={str(name): str(value) for name, value in environment.items() if value is not None},
+        environment=plain,
+        sources={str(name): environment[name] for name in environment if name in fetched},
         default_url=settings.default_url,
         notebook_dir=settings.notebook_dir,
         debug=settings.debug,
@@ -243,7 +249,8 @@ def _prepared(
     allowed: Sequence[str],
 ) -> Prepared:
     template = replace(template_of(one, environment, arguments), oauth_allowed_scopes=tuple(allowed))
-    return Prepared(template, _differences(spawner, one), tuple(scopes), one.hub_connect_url or "")
+    settings = _differences(spawner, one) | one.own_settings()
+    return Prepared(template, settings, tuple(scopes), one.hub_connect_url or "")
 
 
 def _differences(spawner: Spawner, one: Spawner) -> dict[str, Any]:
@@ -271,6 +278,18 @@ class ForOneServer:
     api_token: str
     subject: Subject
     own_form_reader: Any = None  # options_from_form of a class in a file
+
+    @property
+    def decides_for_each(self) -> bool:
+        """Whether the driver has something to decide for each start by itself (see settle)."""
+        return False
+
+    async def settle(self) -> None:
+        """Decide what the driver decides for each start, after all hooks; raises SpawnError."""
+
+    def own_settings(self) -> dict[str, Any]:
+        """Return what the launch's settings hold beyond settings of the configuration."""
+        return {}
 
     def get_env(self) -> dict[str, Any]:
         """Return the variables that the configuration sets; a class in the file may add to them."""
