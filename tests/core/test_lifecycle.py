@@ -20,7 +20,7 @@ from nbhub.core.lifecycle import (
     ended,
     late,
 )
-from nbhub.core.model import Phase, Server
+from nbhub.core.model import Phase, ProgressEvent, Server
 
 LIMITS = Limits(poll_interval=30.0)
 THERE = Observation(alive=True)
@@ -135,6 +135,11 @@ def test_a_late_start_says_what_it_was_waiting_for() -> None:
     assert "http_timeout" in late(starting(), NOW)
     assert "could not be brought up within 20 s" in late(starting(launched=False), NOW)
     assert "start_timeout" in late(starting(launched=False), NOW)
+    heard = (ProgressEvent(NOW, 0, "Server requested"), ProgressEvent(NOW, 15, "Waiting for a node.\n\n0/1 nodes"))
+    assert late(starting(launched=False, events=heard), NOW) == (
+        "The server could not be brought up within 20 s. The last that was heard of it: Waiting for a node. "
+        "Try again, or ask your administrator to allow more time (start_timeout).\n\n0/1 nodes"
+    )
     assert "within 0 s" in late(starting(started=None), NOW)
     assert "within 0 s" in late(starting(started=NOW + 5), NOW)  # a clock that was set back
 

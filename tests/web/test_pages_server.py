@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from nbhub.core.model import Phase
+from nbhub.errors import SpawnError
 from nbhub.store import servers
 from page_reader import read, submit
 
@@ -145,6 +146,22 @@ async def test_a_death_is_told_apart_from_a_failed_start(hub: Any) -> None:
     assert HOSTILE in page.words
     assert "onerror" not in "".join(str(given) for _, given in page.tags)
     assert not page.has("img", src="x")
+
+
+async def test_the_details_of_a_failure_stand_apart_from_its_words(hub: Any) -> None:
+    def refuse(_: Any) -> None:
+        raise SpawnError("The hub is not allowed to create pods. Add this rule.\n\n- resources: [pods]\n\n  verbs: <b>")
+
+    hub.spawner.pre_spawn_hook = refuse
+    browser = await hub.browser("ada")
+    await browser.get("/hub/spawn/ada")
+    await until_failed(hub, "ada")
+    page = read(await browser.get("/hub/spawn-pending/ada"))
+    assert "Add this rule." in page.words
+    assert "- resources: [pods]" in page.words and "verbs: <b>" in page.words
+    assert page.has("pre", **{"aria-label": "Details"})
+    home = read(await browser.get("/hub/home")).words
+    assert "Add this rule." in home and "verbs" not in home
 
 
 @pytest.mark.parametrize("path", ["/hub/spawn/bob", "/hub/spawn-pending/bob", "/hub/spawn/nobody", "/hub/spawn/bob/x"])

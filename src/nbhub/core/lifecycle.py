@@ -149,9 +149,13 @@ def late(server: Server, now: float) -> str:
             f"The server was launched and its process is alive, but it did not answer at its address within {took} s. "
             "Ask your administrator to look at its log, or to allow more time (http_timeout)."
         )
+    heard = server.events[-1].message if len(server.events) > 1 else ""
+    sentence, _, details = heard.partition("\n\n")
     return (
         f"The server could not be brought up within {took} s. "
-        "Try again, or ask your administrator to allow more time (start_timeout)."
+        + (f"The last that was heard of it: {sentence} " if sentence else "")
+        + "Try again, or ask your administrator to allow more time (start_timeout)."
+        + (f"\n\n{details}" if details else "")
     )
 
 

@@ -154,6 +154,16 @@ def machine_time(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
 
 
+def sentence(message: str) -> str:
+    """Return what a message says in words, without the details that may follow an empty line."""
+    return message.partition("\n\n")[0]
+
+
+def details(message: str) -> str:
+    """Return what follows a message's words: a rule to add, what the backend said; empty without any."""
+    return message.partition("\n\n")[2]
+
+
 def state(server: Server | None) -> str:
     """Return one word for how a server is: running, starting, stopping, failed or stopped."""
     if server is None:
@@ -189,4 +199,5 @@ def _environment(folders: tuple[str, ...] = ()) -> jinja2.Environment:
         "server_prefix": names.server_prefix,
     }
     environment.filters |= {"ago": ago, "span": span, "moment": moment, "machine_time": machine_time}
+    environment.filters |= {"sentence": sentence, "details": details}
     return environment

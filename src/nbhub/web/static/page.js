@@ -27,11 +27,17 @@
         return;
       }
       if (typeof event.progress === "number") bar.value = event.progress;
-      now.textContent = event.message;
+      now.textContent = event.message.split("\n\n")[0];
       if (told.at(-1) !== event.message) told.push(event.message);
       list.replaceChildren(...told.map((text) => {
         const item = document.createElement("li");
-        item.textContent = text;
+        const [sentence, ...details] = text.split("\n\n");
+        item.textContent = sentence;
+        if (details.length) {
+          const said = item.appendChild(document.createElement("pre"));
+          said.className = "log";
+          said.textContent = details.join("\n\n");
+        }
         return item;
       }));
     };
