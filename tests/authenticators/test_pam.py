@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import grp
+import hmac
 import os
 import pwd
 import secrets
@@ -16,8 +17,11 @@ from typing import Any
 
 import pytest
 
+from nbhub import config
+from nbhub.app import Hub
 from nbhub.authenticators import pam_library
 from nbhub.authenticators.pam import PAMAuthenticator
+from nbhub.authenticators.shared import SharedPasswordAuthenticator
 from nbhub.errors import BadRequest, ConfigError, Forbidden, TooManyRequests, Unavailable
 
 pytestmark = [
@@ -219,6 +223,117 @@ async def test_an_account_that_cannot_be_made_is_told(attach: Any, service: Any)
     odd = await let_in._source.authenticate("-rm", "x", address=ADDRESS)
     with pytest.raises(Forbidden, match="cannot be that of an account"):
         await let_in.admit(odd)
+
+
+def code_of(secret: str, counter: int) -> str:
+    """The one-time password that a token of this secret (in hexadecimal digits) shows, as RFC 4226 has it."""
+    digest = hmac.digest(bytes.fromhex(secret), counter.to_bytes(8, "big"), "sha1")
+    place = digest[-1] & 15
+    return f"{(int.from_bytes(digest[place : place + 4], 'big') & 0x7FFFFFFF) % 10**6:06}"
+
+
+@pytest.fixture
+def token(account: str, tmp_path: Path) -> tuple[str, str]:
+    """The lines of a PAM service that asks for the password and for a one-time password, and the token's secret."""
+    places = [Path(folder).glob("*/security/pam_oath.so") for folder in ("/lib", "/usr/lib")]
+    if not any(found for place in places for found in place):
+        pytest.skip("pam_oath is not installed: apt-get install libpam-oath")
+    secret, users = secrets.token_hex(20), tmp_path / "users.oath"
+    users.write_text(f"HOTP {account} - {secret}\n")
+    users.chmod(0o600)
+    return f"auth required pam_oath.so usersfile={users} window=5 digits=6", secret
+
+
+@pytest.mark.parametrize("code_first", [False, True])
+async def test_one_time_passwords(
+    attach: Any, service: Any, account: str, token: tuple[str, str], code_first: bool
+) -> None:
+    line, secret = token
+    lines = (line, UNIX[0]) if code_first else (UNIX[0], line)
+    pam = PAMAuthenticator(service=service(*lines, UNIX[1]), allow_all=True, request_otp=True)
+    await attach(pam)
+    for password, code, right in (
+        (PASSWORD, "", False),
+        (PASSWORD, "000000", False),
+        ("wrong", code_of(secret, 0), False),
+        (PASSWORD, code_of(secret, 1), True),
+        (PASSWORD, code_of(secret, 1), False),  # good once
+        (PASSWORD, code_of(secret, 2), True),
+    ):
+        found = await pam.authenticate_otp(account, password, code, address=ADDRESS)
+        assert (found is not None) == right, (password, code)
+    with pytest.raises(BadRequest, match="one-time password"):
+        await pam.authenticate_otp(account, PASSWORD, "1" * 100_000, address=ADDRESS)
+
+
+async def test_a_file_that_changes_how_pam_is_asked_gets_the_code_too(
+    attach: Any, service: Any, account: str, token: tuple[str, str]
+) -> None:
+    line, secret = token
+    (Path(token[0].split("usersfile=")[1].split()[0]).parent / "jupyterhub_config.py").write_text(
+        "from jupyterhub.auth import PAMAuthenticator\n"
+        "class Mine(PAMAuthenticator):\n"
+        "    async def authenticate(self, handler, data):\n"
+        "        data = {**data, 'username': data['username'].removeprefix('x-')}\n"
+        "        model = await super().authenticate(handler, data)\n"
+        "        return model and {**model, 'groups': [data['otp']]}\n"
+        "c.JupyterHub.authenticator_class = Mine\n"
+        "c.Authenticator.request_otp = True\n"
+        f"c.PAMAuthenticator.service = {service(UNIX[0], line, UNIX[1])!r}\n"
+    )
+    folder = Path(token[0].split("usersfile=")[1].split()[0]).parent
+    hub = config.build(Hub, config.load([], folder=folder).config)
+    pam = config.build(hub.authenticator_class, hub.config, parent=hub)
+    await attach(pam)
+    assert pam.takes_otp
+    code = code_of(secret, 0)
+    found = await pam.authenticate_otp(f"x-{account}", PASSWORD, code, address=ADDRESS)
+    assert found is not None
+    assert (found.name, found.groups) == (account, (code,))
+
+
+def test_a_source_that_takes_no_one_time_passwords_says_so() -> None:
+    with pytest.raises(ConfigError, match="takes no one-time passwords"):
+        SharedPasswordAuthenticator(request_otp=True)
+
+
+class Person:
+    """What hooks of a start get of the user."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+async def test_sessions(attach: Any, service: Any, account: str, tmp_path: Path) -> None:
+    script = tmp_path / "session.sh"
+    script.write_text(f"#!/bin/sh\necho $PAM_TYPE $PAM_USER $PPID >> {tmp_path}/seen\n")
+    script.chmod(0o755)
+    name = service(f"session required pam_exec.so {script}", *UNIX)
+    closed = PAMAuthenticator(service=name)
+    assert closed.before_start() is None
+    assert closed.after_stop() is None
+    pam = PAMAuthenticator(service=name, open_sessions=True)
+    await attach(pam)
+    opens, closes = pam.before_start(), pam.after_stop()
+    assert opens is not None
+    assert closes is not None
+    await opens(Person(account), None)
+    await closes(Person(account), None)
+    seen = [line.split() for line in (tmp_path / "seen").read_text().splitlines()]
+    assert [line[:2] for line in seen] == [["open_session", account], ["close_session", account]]
+    assert str(os.getpid()) not in {line[2] for line in seen}  # not in the hub's own process
+
+
+@pytest.mark.parametrize("failing", ["pam_deny.so", f"pam_exec.so quiet {shutil.which('sleep')} 60"])
+async def test_a_session_that_cannot_be_opened_is_told_and_holds_up_nothing(
+    attach: Any, service: Any, account: str, failing: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    pam = PAMAuthenticator(service=service(f"session required {failing}", *UNIX), open_sessions=True, pam_timeout=1)
+    await attach(pam)
+    opens = pam.before_start()
+    assert opens is not None
+    await opens(Person(account), None)
+    assert f"user={account} could not open the PAM session" in caplog.text
 
 
 def test_what_modules_say_is_passed_on(service: Any, account: str) -> None:

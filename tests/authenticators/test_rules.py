@@ -230,3 +230,17 @@ async def test_asking_again(attach: Any, clock: Any) -> None:
     clock.now += 101
     source.answer = Identity("ann", origin="here", subject="1")
     assert not await let_in.refresh(user)
+
+
+async def test_a_hook_makes_the_state_of_the_new_and_the_old(attach: Any) -> None:
+    async def keep_what_is_not_sent_again(_source: Any, model: dict[str, Any], old: Any) -> dict[str, Any]:
+        return {**(old or {}), **model["auth_state"]}
+
+    source = Source(allow_all=True, enable_auth_state=True, reconcile_auth_state_hook=keep_what_is_not_sent_again)
+    let_in = await attach(source)
+    user = await let_in.admit(Identity("ann", auth_state={"refresh_token": "r", "access_token": "1"}))
+    await let_in.admit(Identity("ann", auth_state={"access_token": "2"}))
+    assert await let_in.state_of(user) == {"refresh_token": "r", "access_token": "2"}
+    source.reconcile_auth_state_hook = lambda _source, _model, _old: "nothing"
+    with pytest.raises(ConfigError, match="reconcile_auth_state_hook has to return"):
+        await let_in.admit(Identity("ann", auth_state={}))

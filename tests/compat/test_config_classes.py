@@ -203,3 +203,26 @@ def test_helper_modules_beside_the_file(tmp_path: Path, monkeypatch: pytest.Monk
     hub = loaded(tmp_path, "c.JupyterHub.authenticator_class = 'my_helpers.Mine'\nc.DummyAuthenticator.password = 'x'")
     assert hub.authenticator_class.__name__ == "Mine"
     assert config.build(hub.authenticator_class, hub.config, parent=hub).password == "x"
+
+
+async def test_one_time_passwords_and_roles_of_a_class(tmp_path: Path, store: Store, clock: Any) -> None:
+    text = """
+from jupyterhub.auth import Authenticator
+class Mine(Authenticator):
+    async def authenticate(self, handler, data):
+        return {"name": data["username"], "roles": [{"name": "tutor"}]} if data["otp"] == "123456" else None
+    async def load_managed_roles(self):
+        return [{"name": "tutor", "scopes": ["list:users"]}]
+c.JupyterHub.authenticator_class = Mine
+c.Authenticator.request_otp = True
+c.Authenticator.otp_prompt = "Code of your token"
+c.Authenticator.manage_roles = True
+c.Authenticator.allow_all = True
+"""
+    source = source_of(loaded(tmp_path, text), store, clock)
+    assert (source.request_otp, source.takes_otp, source.otp_prompt) == (True, True, "Code of your token")
+    assert await source.authenticate_otp("ada", "x", "000000", address="") is None
+    found = await source.authenticate_otp("ada", "x", "123456", address="")
+    assert found.roles == ({"name": "tutor"},)
+    assert (await source.admit(found)).roles == found.roles
+    assert await source.load_managed_roles() == [{"name": "tutor", "scopes": ["list:users"]}]

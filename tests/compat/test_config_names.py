@@ -54,6 +54,16 @@ def test_what_is_ours_is_there() -> None:
     assert missing == []
 
 
+def test_what_is_not_taken_is_not_there() -> None:
+    there = []
+    for section, name in verdicts.names():
+        verdict = verdicts.of(section, name)
+        assert verdict is not None
+        if not verdict.taken and any(name in cls.class_trait_names(config=True) for cls in takers(section)):
+            there.append(f"{section}.{name}")
+    assert there == []
+
+
 @pytest.mark.parametrize("name", sorted(set(imports.MODULES.values())))
 def test_every_module_that_stands_for_another_is_there(name: str) -> None:
     import_path(f"nbhub.compat.modules.{name}.__doc__")

@@ -315,3 +315,31 @@ async def test_logging_out_stops_servers_where_it_is_set(hub_with: Callable[...,
             return not (await hub.server("ada")).active
 
         await hub.until(stopped)
+
+
+class WithCode(DummyAuthenticator):
+    """Takes the code that ends a password, as a token shows it."""
+
+    takes_otp = True  # type: ignore[assignment]
+
+    async def authenticate_otp(self, username: str, password: str, otp: str, *, address: str) -> Any:
+        """See PasswordAuthenticator."""
+        return await self.authenticate(username, password, address=address) if otp == "123456" else None
+
+
+async def test_a_field_for_one_time_passwords(hub_with: Callable[..., Any]) -> None:
+    source = WithCode(password="open", request_otp=True)
+    async with hub_with(authenticator=source, redirect_to_server=False) as hub:
+        client = hub.client()
+        page = read(await client.get("/hub/login"))
+        assert "OTP" in page.words and "OTP:" not in page.words
+        form = page.form("/hub/login")
+        refused = await submit(client, form, username="ada", password="open", otp="000000")
+        assert refused.status_code == 403
+        again = read(refused).form("/hub/login")
+        answer = await submit(client, again, username="ada", password="open", otp=" 123456 ")
+        assert answer.status_code == 303
+        source.otp_prompt = "Code of your <token>"
+        assert "Code of your &lt;token&gt;" in (await hub.client().get("/hub/login")).text
+    async with hub_with(authenticator=DummyAuthenticator(password="open")) as hub:
+        assert 'name="otp"' not in (await hub.client().get("/hub/login")).text

@@ -10,7 +10,7 @@ import msgspec
 from cryptography.fernet import InvalidToken
 
 from nbhub.authenticators import managed_roles
-from nbhub.authenticators.base import Authenticator, Identity
+from nbhub.authenticators.base import Authenticator, Identity, awaited, to_model
 from nbhub.core.model import User
 from nbhub.core.secrets import Keys
 from nbhub.errors import BadRequest, ConfigError, Forbidden
@@ -49,7 +49,7 @@ class Admission:
 
     async def admit(self, found: Identity, handler: Any = None) -> User:
         """Return the user that an identity is. Raises Forbidden for one who may not enter."""
-        found = self._with_roles(await self._source.admit(found, handler))
+        found = await self._completed(await self._source.admit(found, handler))
         async with self._store.read() as tx:
             user = await users.get(tx, found.name)
             changed = user is None or await self._changes(tx, user, found)
@@ -83,7 +83,7 @@ class Admission:
 
     async def _admitted(self, answer: Identity, user: User) -> Identity | bool:
         try:
-            answer = self._with_roles(await self._source.admit(answer))
+            answer = await self._completed(await self._source.admit(answer))
         except Forbidden:
             return False
         return answer if answer.name == user.name else False
@@ -145,11 +145,21 @@ class Admission:
             await identities.put(tx, user.id, record)
         return user
 
-    def _with_roles(self, found: Identity) -> Identity:
-        """Return the identity with what its roles mean, or without roles where the source does not manage them."""
-        if not self._source.manage_roles:
-            return replace(found, roles=None)
-        return replace(found, admin=managed_roles.makes_admin(found))
+    async def _completed(self, found: Identity) -> Identity:
+        """Return an admitted identity with what its roles mean, and with the state that is to be kept."""
+        roles = found.roles if self._source.manage_roles else None
+        found = replace(found, roles=roles)
+        found = replace(found, admin=managed_roles.makes_admin(found))
+        if self._source.reconcile_auth_state_hook is None:
+            return found
+        async with self._store.read() as tx:
+            user = await users.get(tx, found.name)
+            known = await identities.get(tx, user.id) if user is not None else None
+        old = None if known is None else self.opened(known.auth_state)
+        state = await awaited(self._source.reconcile_auth_state_hook(self._source, to_model(found), old))
+        if state is not None and not isinstance(state, Mapping):
+            raise ConfigError("reconcile_auth_state_hook has to return the auth_state to keep: a dict, or None.")
+        return replace(found, auth_state=state)
 
     def _check_owner(self, user: User, known: IdentityRecord | None, found: Identity) -> None:
         """Raise Forbidden when the name is that of another account."""

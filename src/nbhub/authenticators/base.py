@@ -96,6 +96,12 @@ class Authenticator(LoggingConfigurable):
         "admin, groups, roles, auth_state), changed or not, or None to refuse. The handler is None where there is "
         "none.",
     ).tag(config=True)
+    reconcile_auth_state_hook = AnyTrait(
+        None,
+        allow_none=True,
+        help="Called as hook(authenticator, model, old_auth_state) after each login and each time that the source was "
+        "asked again, possibly async; returns the auth_state to keep, made of the new one (in the model) and the old.",
+    ).tag(config=True)
     enable_auth_state = Bool(
         False, help="Keep what the source tells about a login (such as tokens), encrypted with the hub's secret."
     ).tag(config=True)
@@ -114,9 +120,28 @@ class Authenticator(LoggingConfigurable):
         False, help="Where the source has a login page of its own, go there at once instead of showing the hub's."
     ).tag(config=True)
 
+    request_otp = Bool(
+        False, help="Ask for a one-time password on the log-in page as well; pam and classes of your own take it."
+    ).tag(config=True)
+    otp_prompt = AnyTrait("OTP:", allow_none=True, help="What stands over the field for it.").tag(config=True)
+
     @default("allow_existing_users")
     def _existing_if_some_are_named(self) -> bool:
         return bool(self.allowed_users)
+
+    @validate("request_otp")
+    def _takes_one(self, proposal: Any) -> bool:
+        if proposal["value"] and not self.takes_otp:
+            raise ConfigError(
+                f"c.{type(self).__name__}.request_otp = True has no effect: this source takes no one-time passwords; "
+                "pam and classes of your own do. Take the setting out, and let the source itself ask for them."
+            )
+        return bool(proposal["value"])
+
+    @property
+    def takes_otp(self) -> bool:
+        """One-time passwords reach the source."""
+        return False
 
     @validate("username_pattern")
     def _is_a_pattern(self, proposal: Any) -> str:
@@ -283,6 +308,10 @@ class PasswordAuthenticator(Authenticator):
         `address` is the client's, for throttling. Raises TooManyRequests when guessing has to wait, BadRequest for a
         name that cannot be one.
         """
+        raise NotImplementedError
+
+    async def authenticate_otp(self, username: str, password: str, otp: str, *, address: str) -> Identity | None:
+        """Like `authenticate`, with a one-time password besides; called with request_otp."""
         raise NotImplementedError
 
     async def throttled(self, name: str, address: str, verdict: Callable[[], Awaitable[bool]]) -> bool:

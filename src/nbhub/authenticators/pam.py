@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from traitlets import Bool, Int, Unicode
 
-from nbhub.authenticators import pam_library, system
+from nbhub.authenticators import pam_library, pam_session, system
 from nbhub.authenticators.base import Identity, PasswordAuthenticator, check_name, check_password
 from nbhub.authenticators.local import LocalAuthenticator
 from nbhub.authenticators.pam_library import Verdict
@@ -19,6 +19,7 @@ from nbhub.errors import BadRequest, ConfigError, Forbidden, Unavailable
 if TYPE_CHECKING:
     from nbhub.store import Store
 
+LONGEST_OTP = 256
 FOLDERS = (Path("/etc/pam.d"), Path("/usr/lib/pam.d"))
 
 
@@ -30,6 +31,11 @@ class PAMAuthenticator(LocalAuthenticator, PasswordAuthenticator):
     service = Unicode("login", help="PAM service that is asked: the name of a file in /etc/pam.d.").tag(config=True)
     check_account = Bool(
         True, help="Ask PAM also whether the account may log in: not expired, not locked, at this hour."
+    ).tag(config=True)
+    open_sessions = Bool(
+        False,
+        help="Open a PAM session of the user before each server starts and close it after it has stopped, for modules "
+        "that mount or make folders. A session that cannot be opened is told in the log; the server starts anyway.",
     ).tag(config=True)
     encoding = Unicode("utf8", help="How names and passwords are encoded for PAM.").tag(config=True)
     executor_threads = Int(
@@ -57,16 +63,54 @@ class PAMAuthenticator(LocalAuthenticator, PasswordAuthenticator):
                 f"c.{type(self).__name__}.service = 'login'."
             )
 
+    @property
+    def takes_otp(self) -> bool:
+        """See Authenticator."""
+        return True
+
     async def authenticate(self, username: str, password: str, *, address: str) -> Identity | None:
         """See PasswordAuthenticator."""
+        return await self._authenticate(username, password, None, address)
+
+    async def authenticate_otp(self, username: str, password: str, otp: str, *, address: str) -> Identity | None:
+        """See PasswordAuthenticator. Modules get it that ask for a code, or for a second secret."""
+        if len(otp) > LONGEST_OTP or "\0" in otp:
+            raise BadRequest(f"A one-time password has at most {LONGEST_OTP} characters, none of them a NUL.")
+        return await self._authenticate(username, password, otp, address)
+
+    async def _authenticate(self, username: str, password: str, otp: str | None, address: str) -> Identity | None:
         check_name(username)
         check_password(password)
         account, name = await self._names(username)
 
         async def verdict() -> bool:
-            return self._judge(account, await self._ask(account, password, address))
+            return self._judge(account, await self._ask(account, password, otp, address))
 
         return Identity(name) if await self.throttled(name, address, verdict) else None
+
+    # -- sessions ----------------------------------------------------------------------------------------------------
+
+    def before_start(self) -> Callable[..., Any] | None:
+        """See Authenticator."""
+        return self._open_session if self.open_sessions else None
+
+    def after_stop(self) -> Callable[..., Any] | None:
+        """See Authenticator."""
+        return self._close_session if self.open_sessions else None
+
+    async def _open_session(self, user: Any, _spawner: Any) -> None:
+        await self._session("open", str(user.name))
+
+    async def _close_session(self, user: Any, _spawner: Any) -> None:
+        await self._session("close", str(user.name))
+
+    async def _session(self, doing: str, name: str) -> None:
+        try:
+            await self._pam.run(pam_session.run, doing, self.service, name, self.pam_timeout)
+        except Unavailable as error:
+            self.log.warning("user=%s could not %s the PAM session: %s", ascii(name)[1:-1], doing, error.message)
+
+    # -- asking ------------------------------------------------------------------------------------------------------
 
     async def _names(self, typed: str) -> tuple[str, str]:
         """Return whom PAM is asked about, and the hub's name for them; never that of somebody else's account."""
@@ -82,13 +126,14 @@ class PAMAuthenticator(LocalAuthenticator, PasswordAuthenticator):
             )
         return account, name
 
-    async def _ask(self, account: str, password: str, address: str) -> Verdict:
+    async def _ask(self, account: str, password: str, otp: str | None, address: str) -> Verdict:
         try:
             encoded = account.encode(self.encoding), password.encode(self.encoding)
+            code = None if otp is None else otp.encode(self.encoding)
         except UnicodeEncodeError:
             raise BadRequest("This name or password has characters that the machine cannot take.") from None
         return await self._pam.run(
-            lambda: pam_library.verify(self.service, *encoded, address, check_account=self.check_account)
+            lambda: pam_library.verify(self.service, *encoded, address, check_account=self.check_account, otp=code)
         )
 
     def _judge(self, account: str, verdict: Verdict) -> bool:

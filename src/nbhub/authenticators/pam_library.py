@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -15,6 +16,8 @@ SUCCESS, BUFFER_ERROR, NEW_PASSWORD_NEEDED, MODULE_UNAVAILABLE = 0, 5, 12, 9
 REFUSALS = frozenset((6, 7, 8, 10))  # permission denied, authentication error, credentials, unknown user
 _PROMPT_HIDDEN, _PROMPT_SHOWN, _ERROR, _INFO = 1, 2, 3, 4
 _RHOST = 4
+# In questions for a one-time password; others are for the usual one, or told apart by their order.
+_CODE_WORDS = ("one-time", "one time", "otp", "verification", "passcode", "token", "code", "authenticator")
 _FAILURE_DELAY = 10  # item with a function that PAM calls instead of sleeping
 
 
@@ -65,16 +68,18 @@ def _no_delay(_code: int, _microseconds: int, _data: Any) -> None:
     """The hub slows guessing down by itself; a thread need not sleep for it."""
 
 
-def verify(service: str, name: bytes, password: bytes, address: str, *, check_account: bool) -> Verdict:
+def verify(
+    service: str, name: bytes, password: bytes, address: str, *, check_account: bool, otp: bytes | None = None
+) -> Verdict:
     """Ask the service's modules whether the password is the user's and, with `check_account`, whether they may log in.
 
-    Raises ConfigError when there is no PAM on this machine.
+    `otp` is a one-time password for modules that ask for one. Raises ConfigError when there is no PAM on this machine.
     """
     pam = load()
     said: list[str] = []
-    conversation = _Conversation(_converse(password, said), None)
+    talk = conversation(Answers(password, otp), said)
     handle = ctypes.c_void_p()
-    code = pam.pam_start(service.encode(), name, ctypes.byref(conversation), ctypes.byref(handle))
+    code = pam.pam_start(service.encode(), name, ctypes.byref(talk), ctypes.byref(handle))
     if code != SUCCESS:
         return Verdict(code, "PAM could not be started")
     try:
@@ -84,9 +89,33 @@ def verify(service: str, name: bytes, password: bytes, address: str, *, check_ac
         of_account = code == SUCCESS and check_account
         if of_account:
             code = pam.pam_acct_mgmt(handle, 0)
-        return Verdict(code, _words(pam, handle, code), of_account, tuple(said))
+        return Verdict(code, words(pam, handle, code), of_account, tuple(said))
     finally:
         pam.pam_end(handle, code)
+
+
+class Answers:
+    """What is answered to the questions of modules: the password, and a one-time password where one was given."""
+
+    def __init__(self, password: bytes, otp: bytes | None = None) -> None:
+        self._password = password
+        self._otp = otp
+        self._asked = False  # for the password
+
+    def __call__(self, prompt: str, shown: bool) -> bytes:
+        """Return the answer to a question; what is `shown` while it is typed is never the password."""
+        if self._otp is None:
+            return b"" if shown else self._password
+        for_code = any(word in prompt.lower() for word in _CODE_WORDS)
+        if not shown and not for_code and ("password" in prompt.lower() or not self._asked):
+            self._asked = True
+            return self._password
+        return self._otp
+
+
+def conversation(answer: Callable[[str, bool], bytes], said: list[str]) -> _Conversation:
+    """Return what PAM's modules talk to; `answer` gets each question, `said` what they say to the user."""
+    return _Conversation(_converse(answer, said), None)
 
 
 @cache
@@ -103,7 +132,8 @@ def load() -> Any:
     handle, text = ctypes.c_void_p, ctypes.c_char_p
     pam.pam_start.argtypes = [text, text, ctypes.POINTER(_Conversation), ctypes.POINTER(handle)]
     pam.pam_set_item.argtypes = [handle, ctypes.c_int, handle]
-    pam.pam_authenticate.argtypes = pam.pam_acct_mgmt.argtypes = pam.pam_end.argtypes = [handle, ctypes.c_int]
+    for name in ("authenticate", "acct_mgmt", "open_session", "close_session", "end"):
+        getattr(pam, f"pam_{name}").argtypes = [handle, ctypes.c_int]
     pam.pam_strerror.argtypes, pam.pam_strerror.restype = [handle, ctypes.c_int], text
     return pam
 
@@ -116,8 +146,8 @@ def _allocator() -> Any:
     return libc
 
 
-def _converse(password: bytes, said: list[str]) -> Any:
-    """Return the function that PAM's modules ask: every hidden prompt gets the password, others nothing."""
+def _converse(answer: Callable[[str, bool], bytes], said: list[str]) -> Any:
+    """Return the function that PAM's modules call."""
 
     @_Converse  # type: ignore[untyped-decorator]
     def converse(count: int, messages: Any, responses: Any, _data: Any) -> int:
@@ -129,7 +159,8 @@ def _converse(password: bytes, said: list[str]) -> Any:
         for index in range(count):
             message = messages[index].contents
             if message.style in (_PROMPT_HIDDEN, _PROMPT_SHOWN):
-                answers[index].text = libc.strdup(password if message.style == _PROMPT_HIDDEN else b"")
+                prompt = (message.text or b"").decode("utf-8", "replace")
+                answers[index].text = libc.strdup(answer(prompt, message.style == _PROMPT_SHOWN))
             elif message.style in (_ERROR, _INFO) and len(said) < 10:
                 said.append((message.text or b"").decode("utf-8", "replace")[:200])
         responses[0] = answers
@@ -138,5 +169,6 @@ def _converse(password: bytes, said: list[str]) -> Any:
     return converse
 
 
-def _words(pam: Any, handle: Any, code: int) -> str:
+def words(pam: Any, handle: Any, code: int) -> str:
+    """Return what PAM says that a code means."""
     return bytes(pam.pam_strerror(handle, code) or b"unknown error").decode("utf-8", "replace")

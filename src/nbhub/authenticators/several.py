@@ -40,6 +40,11 @@ class SeveralAuthenticator(Authenticator):
 
     only_restrict = frozenset(("allowed_scopes",))
 
+    @property
+    def takes_otp(self) -> bool:
+        """See Authenticator. Each source says it for itself."""
+        return True
+
     def attach(self, store: Store, clock: Callable[[], float]) -> None:
         """See Authenticator."""
         super().attach(store, clock)
@@ -64,6 +69,11 @@ class SeveralAuthenticator(Authenticator):
                 whose = "this machine" if isinstance(source, LocalAuthenticator) else "the hub itself"
                 raise ConfigError(f"{self._place(name)} is about accounts of {whose}; it cannot have a prefix.")
             await source.check()
+            if source.before_start() is not None or source.after_stop() is not None:
+                raise ConfigError(
+                    f"{self._place(name)} does something before servers start (open_sessions, pre_spawn_start), which "
+                    "only the one source of a hub can. Use it alone, or c.Spawner.pre_spawn_hook."
+                )
         bare = [name for name in self._made if not self._prefix(name)]
         if len(bare) > 1 and not self.same_names:
             raise ConfigError(

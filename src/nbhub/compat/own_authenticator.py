@@ -144,11 +144,26 @@ class FileAuthenticator(Authenticator):
         theirs: Any = super()
         if address is not None:
             return await theirs.authenticate(handler, data, address=address)
-        given = data or {}
-        found = await theirs.authenticate(
-            given.get("username", ""), given.get("password", ""), address=handler.request.remote_ip
-        )
+        given, where = data or {}, {"address": handler.request.remote_ip}
+        typed = given.get("username", ""), given.get("password", "")
+        if "otp" in given and super().takes_otp:
+            found = await theirs.authenticate_otp(*typed, given["otp"], **where)
+        else:
+            found = await theirs.authenticate(*typed, **where)
         return None if found is None else to_model(found)
+
+    async def authenticate_otp(self, username: str, password: str, otp: str, *, address: str) -> Any:
+        """See PasswordAuthenticator."""
+        whole: Any = self
+        if self._overrides("authenticate"):
+            return await whole.authenticate(username, password, address=address, otp=otp)
+        theirs: Any = super()
+        return await theirs.authenticate_otp(username, password, otp, address=address)
+
+    @property
+    def takes_otp(self) -> bool:
+        """See Authenticator."""
+        return self._overrides("authenticate") or super().takes_otp
 
     def normalize_username(self, username: str) -> str:
         """Return the hub's form of a name."""
@@ -196,8 +211,8 @@ class FileAuthenticator(Authenticator):
 
     # ----------------------------------------------------------------------------------------------------------------
 
-    async def _log_in(self, username: str, password: str, address: str) -> Identity | None:
-        data = {"username": username, "password": password}
+    async def _log_in(self, username: str, password: str, otp: str | None, address: str) -> Identity | None:
+        data = {"username": username, "password": password} | ({} if otp is None else {"otp": otp})
         # As JupyterHub gives it, so that super().authenticate(handler, data) of the class gets there as well.
         found = await _guarded(self.authenticate, Handler(data, address), data)
         if found is None or found is False:
@@ -216,13 +231,15 @@ def _both_ways(theirs: Any) -> Any:
     """Return `authenticate` of a class in a file so that nbhub can call it, too."""
 
     @functools.wraps(theirs)
-    async def authenticate(self: Any, *given: Any, address: str | None = None, **named: Any) -> Any:
+    async def authenticate(
+        self: Any, *given: Any, address: str | None = None, otp: str | None = None, **named: Any
+    ) -> Any:
         if address is None:
             return await hooks.call(theirs, self, *given, **named)
         identity: list[Identity] = []
 
         async def verdict() -> bool:
-            identity.extend(filter(None, [await self._log_in(given[0], given[1], address)]))
+            identity.extend(filter(None, [await self._log_in(given[0], given[1], otp, address)]))
             return bool(identity)
 
         return identity[0] if await self.throttled(given[0], address, verdict) else None

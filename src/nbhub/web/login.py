@@ -139,7 +139,10 @@ async def _identify(source: Authenticator, request: Request, form: forms.Form) -
     if not name:
         raise BadRequest("Enter your name.")
     address = client.address(request.scope)
-    found = await source.authenticate(name, form.text("password"), address=address)
+    if source.request_otp:
+        found = await source.authenticate_otp(name, form.text("password"), form.text("otp").strip(), address=address)
+    else:
+        found = await source.authenticate(name, form.text("password"), address=address)
     if found is None:
         log.warning("user=%s from=%s wrong password", ascii(name[:64]), address)
         raise Forbidden(WRONG)
@@ -172,12 +175,18 @@ async def _login_page(request: Request, status: int = 200, problem: str = "", us
         by_visit=isinstance(source, VisitAuthenticator),
         by_name=any(isinstance(one, PasswordAuthenticator) for one in ways.values()),
         asks_password=any(isinstance(one, PasswordAuthenticator) and one.asks_password for one in ways.values()),
+        otp_prompt=next((_prompt(one) for one in ways.values() if one.request_otp), ""),
         ways=ways,
         providers={name: one for name, one in ways.items() if isinstance(one, RedirectAuthenticator)},
         open_to_strangers=native is not None and native.signup != "closed",
         next=places.wanted(request),
         said=places.said(request),
     )
+
+
+def _prompt(source: Authenticator) -> str:
+    """Return what stands over the field for one-time passwords; our labels have no colon."""
+    return str(source.otp_prompt or "").strip().rstrip(":").rstrip() or "One-time password"
 
 
 async def _refused(request: Request, error: NbhubError) -> Response:
