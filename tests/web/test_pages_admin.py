@@ -45,6 +45,16 @@ async def test_only_administrators(native_hub: Any) -> None:
     assert not (await user(native_hub, "ada")).admin
 
 
+async def test_where_servers_are_is_told_unless_their_backend_is_away(hub: Any) -> None:
+    root = await hub.browser("root")
+    await (await hub.api("ada")).post("/hub/api/users/ada/server")
+    address = (await hub.server("ada")).state["address"]
+    assert f"On {address}" in read(await root.get("/hub/admin")).words
+    hub.spawner.backend.away = True
+    page = read(await root.get("/hub/admin"))
+    assert "1 active server" in page.words and address not in page.words
+
+
 async def test_the_list(native_hub: Any) -> None:
     await (await native_hub.api("ada")).post("/hub/api/users/ada/server")
     await native_hub.user(ODD)

@@ -53,6 +53,16 @@ COMMANDS: Mapping[str, Command] = {
         flags=("--admin",),
         more="Examples\n  nbhub token deploy --admin",
     ),
+    "servers": Command(
+        "nbhub.commands.servers.servers",
+        "servers [--all] [--json]",
+        "list the servers that run or are about to, and where they are and what they take",
+        flags=("--all", "--json"),
+        more="--all: those that do not run, too. --json: for programs; cores, bytes and seconds since the epoch.\n"
+        "Works beside a running hub. Node, image and amounts come from the place where the servers run; use only if\n"
+        "that place measures it.\n\n"
+        "Examples\n  nbhub servers\n  nbhub servers --all --json | jq '.[] | select(.phase == \"failed\")'",
+    ),
     "settings": Command(
         "nbhub.commands.settings.settings",
         "settings [--markdown]",

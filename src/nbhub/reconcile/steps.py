@@ -67,14 +67,7 @@ class Held:
     @property
     def handle(self) -> Handle:
         """What the backend knows the server by."""
-        server = self.server
-        return Handle(
-            server_id=server.id,
-            object_name=names.object_name(server.user_name, server.name),
-            user_name=server.user_name,
-            generation=server.start_generation,
-            state=server.state,
-        )
+        return Handle.of(self.server)
 
 
 class Steps:

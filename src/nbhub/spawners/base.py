@@ -11,8 +11,11 @@ from traitlets import Any as AnyValue
 from traitlets import Bool, Callable, Dict, Enum, Float, Int, List, Unicode, Union
 from traitlets.config import LoggingConfigurable
 
+from nbhub.core import names
 from nbhub.core.launch import Launch, LaunchTemplate
 from nbhub.core.lifecycle import Observation
+from nbhub.core.model import Server
+from nbhub.spawners.details import Details
 from nbhub.spawners.one_server import ForOneServer, Subject, guarded, one_server, read_form, template_of
 from nbhub.traits import Command, MemorySize
 
@@ -26,6 +29,17 @@ class Handle:
     user_name: str
     generation: int  # the start that the object was built for
     state: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, server: Server) -> Handle:
+        """Return what the backend knows a server by."""
+        return cls(
+            server_id=server.id,
+            object_name=names.object_name(server.user_name, server.name),
+            user_name=server.user_name,
+            generation=server.start_generation,
+            state=server.state,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +199,14 @@ class Spawner(ForOneServer, LoggingConfigurable):
     async def log_tail(self, handle: Handle, lines: int = 40) -> str:
         """Return the last lines that the server wrote; empty where the backend keeps none."""
         return ""
+
+    async def details(self, handles: Sequence[Handle]) -> Sequence[Details]:
+        """Say where servers are and what they take, in the order of the handles, for pages and operators.
+
+        Cheap enough to be asked for by every page. Empty for backends that know nothing of the kind. Raises
+        BackendUnavailable.
+        """
+        return [Details() for _ in handles]
 
     def watch(self) -> AsyncIterator[int]:
         """Yield ids of servers whose objects changed; only a hint, so a backend without one yields nothing."""

@@ -15,6 +15,7 @@ from nbhub.core.launch import Launch
 from nbhub.core.lifecycle import Observation
 from nbhub.errors import BackendUnavailable, BadRequest, SpawnError
 from nbhub.spawners.base import Checkpoint, Handle, Spawner
+from nbhub.spawners.details import Details
 from nbhub.spawners.fake_backend import FakeBackend, FakeObject
 from nbhub.spawners.fake_folder import FolderBackend
 from nbhub.spawners.one_server import Subject
@@ -107,6 +108,11 @@ class FakeSpawner(Spawner):
     async def log_tail(self, handle: Handle, lines: int = 40) -> str:
         found = self.backend.get(handle.object_name)
         return f"fake server {found.name} at {found.url}" if found else ""
+
+    async def details(self, handles: Sequence[Handle]) -> Sequence[Details]:
+        self._reach(None)
+        found = [self.backend.get(handle.object_name) for handle in handles]
+        return [Details() if each is None else Details(object=each.name, node=each.address) for each in found]
 
     async def watch(self) -> AsyncIterator[int]:
         queue = self.backend.subscribe()

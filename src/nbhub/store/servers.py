@@ -20,7 +20,8 @@ from nbhub.store.transaction import Reading, Writing
 
 __all__ = [
     "KEEP", "ask_start", "ask_stop", "ask_stop_all", "ask_stop_idle", "by_id", "claim", "count_active",
-    "count_named", "count_starting", "create", "delete", "get", "is_others", "next_due", "nudge", "of_users",
+    "count_named", "count_starting", "create", "delete", "everybodys", "get", "is_others", "next_due", "nudge",
+    "of_users",
     "record", "release", "renew", "routes", "starting", "touch_many", "update_spec",
 ]  # fmt: skip
 
@@ -42,6 +43,8 @@ _GET = Statement(select(*SERVER).where(_by_user, _s.name == bindparam("server_na
 _BY_ID = Statement(select(*SERVER).where(_s.id == _id))
 _OF_USERS = Statement(select(*SERVER).where(AnyOf(_s.user_id, "user_ids")).order_by(_s.user_id, _s.name))
 _ACTIVE_OF_USERS = Statement(select(*SERVER).where(AnyOf(_s.user_id, "user_ids"), ACTIVE).order_by(_s.user_id, _s.name))
+_ALL = Statement(select(*SERVER).order_by(OWNER, _s.name))
+_ALL_ACTIVE = Statement(select(*SERVER).where(ACTIVE).order_by(OWNER, _s.name))
 _CREATE = Statement(
     lambda insert: (
         insert(servers)
@@ -124,6 +127,11 @@ async def of_users(tx: Reading, user_ids: Iterable[int], *, include_stopped: boo
     for server in records.servers(rows):
         found[server.user_id].append(server)
     return found
+
+
+async def everybodys(tx: Reading, *, include_stopped: bool = False) -> list[Server]:
+    """Return the servers of all users, by user and name: those that are active, or all."""
+    return records.servers(await tx.fetch(_ALL if include_stopped else _ALL_ACTIVE))
 
 
 async def routes(tx: Reading, base_url: str) -> list[Route]:

@@ -16,7 +16,7 @@ from nbhub.core.principal import Principal
 from nbhub.errors import BadRequest, Forbidden, NbhubError, NotFound
 from nbhub.store import servers, users
 from nbhub.store.users import Invitation
-from nbhub.web import client, forms, identity, places, render
+from nbhub.web import client, forms, identity, live, places, render
 from nbhub.web.api import users as users_api
 from nbhub.web.api.dispatch import authorize
 from nbhub.web.api.endpoints import on_user
@@ -224,6 +224,7 @@ async def _page(request: Request, asking: Principal, error: NbhubError | None = 
         owned = await servers.of_users(tx, [user.id for user in found], include_stopped=True)
         active = await servers.count_active(tx)
         invitations = await users.list_invitations(tx, desk.clock()) if asking.holds("admin:users") else []
+    details = await live.details(desk, [record for records in owned.values() for record in records])
     activity = request.scope["nbhub.activity"]
     waiting = {link.name for link in invitations if link.purpose == "approval"}
     return await render.page(
@@ -232,6 +233,7 @@ async def _page(request: Request, asking: Principal, error: NbhubError | None = 
         200 if error is None else error.status,
         asking=asking,
         people=[(user, owned[user.id], activity.user_at(user.id, user.last_activity)) for user in found],
+        details=details,
         total=total,
         active=active,
         waiting=waiting,
