@@ -9,7 +9,7 @@ from traitlets import TraitError
 
 from nbhub.core.model import User
 from nbhub.errors import BadRequest, SpawnError
-from nbhub.spawners.one_server import Prepared, Subject, prepare
+from nbhub.spawners.one_server import Prepared, Subject, one_server, override, prepare
 from nbhub.spawners.process import SimpleLocalProcessSpawner
 
 ALICE = Subject(
@@ -172,3 +172,37 @@ async def test_after_a_stop() -> None:
     assert stopped == ["alice"]
     with pytest.raises(SpawnError, match="post_stop_hook"):
         await made(post_stop_hook=lambda spawner: 1 / 0).stopped(ALICE)
+
+
+async def test_overrides_ask_functions_merge_dicts_and_know_their_names() -> None:
+    one = one_server(made(environment={"A": "1", "B": {"deep": 1}}), ALICE)
+
+    async def twice(spawner: Any) -> int:
+        return 2 * len(spawner.user.groups)
+
+    given = {"cpu_limit": twice, "mem_limit": lambda spawner: "2G", "environment": {"A": None, "B": {"wide": 2}}}
+    await override(one, given, "profile big")
+    assert (one.cpu_limit, one.mem_limit) == (4, 2 * 1024**3)
+    assert one.environment == {"B": {"deep": 1, "wide": 2}}
+
+    def hook(spawner: Any) -> None:
+        raise AssertionError("called too early")
+
+    await override(one, {"pre_spawn_hook": hook}, "profile big")
+    assert one.pre_spawn_hook is hook
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (
+            {"cpu_limits": 1},
+            "profile big of this hub changes 'cpu_limits', which is no setting. Did you mean cpu_limit?",
+        ),
+        ({"cpu_limit": [1]}, "profile big of this hub gives the setting cpu_limit a value that it does not take"),
+        ({"cpu_limit": lambda spawner: 1 / 0}, r"The setting profile big: cpu_limit of this hub failed \(ZeroDivision"),
+    ],
+)
+async def test_overrides_that_cannot_be(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(SpawnError, match=words):
+        await override(one_server(made(), ALICE), given, "profile big")

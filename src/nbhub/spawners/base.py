@@ -70,6 +70,9 @@ class Spawner(ForOneServer, LoggingConfigurable):
         }
     )
     PER_START: ClassVar[frozenset[str]] = frozenset()
+    # Names of settings in older files, and names beside the settings that overrides may assign.
+    RENAMED: ClassVar[Mapping[str, str]] = {}
+    ASSIGNED: ClassVar[frozenset[str]] = frozenset()
     # Whether the backend takes variables that say where their value is, as dicts, beside those with a value.
     FETCHES: ClassVar[bool] = False
 

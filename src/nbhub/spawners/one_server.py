@@ -15,12 +15,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from traitlets import Callable as CallableTrait
 from traitlets import TraitError, TraitType
 
 from nbhub import hooks
 from nbhub.core.launch import LaunchTemplate, expand
 from nbhub.core.model import User
 from nbhub.errors import BadRequest, NbhubError, SpawnError
+from nbhub.traits import did_you_mean
 
 if TYPE_CHECKING:
     from nbhub.spawners.base import Spawner
@@ -203,16 +205,41 @@ def _merged(base: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]
     return result
 
 
+async def override(one: Spawner, values: Mapping[str, Any], what: str) -> None:
+    """Assign settings as `what` asks: functions are called with the spawner, dicts are merged (see change).
+
+    Raises SpawnError for a name that is no setting, for a value that does not fit, and for a function that fails.
+    """
+    for given_name, value in values.items():
+        name = one.RENAMED.get(given_name, given_name)
+        trait = one.traits(config=True).get(name)
+        if trait is None and name not in one.ASSIGNED:
+            known = [*one.trait_names(config=True), *one.ASSIGNED]
+            log.error("server=%s %s: there is no setting %s", one.subject.full_name, what, name)
+            raise SpawnError(
+                f"{what} of this hub changes {name[:64]!r}, which is no setting{did_you_mean(name, known)} "
+                "Ask your administrator to correct it."
+            )
+        is_asked = callable(value) and not isinstance(trait, CallableTrait)
+        found = await guarded(one.subject, f"{what}: {name}", value, one) if is_asked else value
+        try:
+            change(one, name, found)
+        except TraitError as error:
+            log.error("server=%s %s: %s", one.subject.full_name, what, error)
+            raise SpawnError(
+                f"{what} of this hub gives the setting {name} a value that it does not take. Ask your administrator to "
+                "look at the hub's log."
+            ) from None
+
+
 async def _override_by_groups(one: Spawner, subject: Subject) -> None:
     overrides = one.group_overrides
     if callable(overrides):
         overrides = await guarded(subject, "group_overrides", overrides, one)
     for key in sorted(overrides or {}):
-        override = overrides[key]
-        if set(override.get("groups", ())) & set(subject.groups):
-            for name, value in override.get("spawner_override", {}).items():
-                given = await guarded(subject, "group_overrides", value, one) if callable(value) else value
-                await guarded(subject, f"group_overrides[{key!r}]", change, one, name, given)
+        entry = overrides[key]
+        if set(entry.get("groups", ())) & set(subject.groups):
+            await override(one, entry.get("spawner_override", {}), f"group_overrides[{key!r}]")
 
 
 async def _apply_options(one: Spawner, subject: Subject) -> None:

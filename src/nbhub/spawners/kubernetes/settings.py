@@ -9,7 +9,7 @@ from traitlets import Bool, Callable, Dict, Float, Int, List, Unicode, Union
 
 from nbhub.spawners import one_server
 from nbhub.spawners.base import Spawner
-from nbhub.spawners.kubernetes.one_pod import OnePod
+from nbhub.spawners.kubernetes.one_pod import ASSIGNABLE, OnePod
 from nbhub.spawners.kubernetes.place_settings import PlaceSettings
 from nbhub.spawners.kubernetes.pod_settings import PodSettings
 
@@ -42,6 +42,8 @@ class KubeSettings(OnePod, PodSettings, PlaceSettings, Spawner):
     """Servers as pods in a Kubernetes cluster, each with a volume for its user's files."""
 
     FETCHES: ClassVar[bool] = True
+    RENAMED: ClassVar[Mapping[str, str]] = RENAMED
+    ASSIGNED: ClassVar[frozenset[str]] = frozenset(ASSIGNABLE.values())
     PER_START: ClassVar[frozenset[str]] = frozenset(
         {
             *PodSettings.class_trait_names(config=True),
@@ -101,7 +103,7 @@ class KubeSettings(OnePod, PodSettings, PlaceSettings, Spawner):
     def decides_for_each(self) -> bool:
         """See ForOneServer."""
         functions = any(callable(getattr(self, name)) for name in _FUNCTIONS)
-        return functions or bool(self.profile_list) or any(getattr(self, name) is not None for name in _POD_HOOKS)
+        return functions or any(getattr(self, name) is not None for name in _POD_HOOKS)
 
     async def settle(self) -> None:
         """Let functions give their values."""
