@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -31,20 +29,6 @@ c.Authenticator.enable_auth_state = True
 c.Authenticator.post_auth_hook = keep
 c.Spawner.auth_state_hook = told
 """
-
-
-def command(hub: HubProcess, *words: str) -> tuple[int, str]:
-    """Call `nbhub` beside the hub; return exit status and output."""
-    done = subprocess.run(
-        [sys.executable, "-m", "nbhub", *words, f"--data-dir={hub.data_dir}"],
-        cwd=hub.folder,
-        env=hub.env,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    return done.returncode, done.stdout + done.stderr
 
 
 @contextlib.asynccontextmanager
@@ -85,7 +69,7 @@ async def test_a_new_secret_while_people_work(folder: Path, small_servers: str) 
         file = hub.data_dir / "secret"
         before = secret.read(file)
 
-        status, said = command(hub, "secret", "rotate")
+        status, said = hub.call("secret", "rotate")
         assert status == 0 and f"The hub (process {hub.pid}) takes it over now" in said, said
         await until(lambda: reread(hub) == 1, "the hub has the new secret")
         assert secret.read(file)[1:] == before
@@ -94,18 +78,18 @@ async def test_a_new_secret_while_people_work(folder: Path, small_servers: str) 
         assert [leader.pid for leader in leaders_of(folder)["ada"]] == [server.pid]
         assert (await browser.get("/hub/home")).status_code == 200
 
-        status, said = command(hub, "secret", "status")
+        status, said = hub.call("secret", "status")
         assert status == 0 and "1 auth state(s) are sealed with an older secret" in said, said
         assert secrets.fingerprint(before[0]) in said and before[0].hex() not in said
 
-        status, said = command(hub, "secret", "retire")
+        status, said = hub.call("secret", "retire")
         assert status == 0 and "1 older secret(s) taken out" in said, said
         await until(lambda: reread(hub) == 2, "the hub is without the older secret")
         assert len(secret.read(file)) == 1
         await until(lambda: _refused(browser, page), "a page of the older secret has to be loaded again")
         fresh = xsrf((await browser.get("/hub/token")).text)
         await everything_works(hub, browser, fresh, server.environment["JUPYTERHUB_API_TOKEN"])
-        assert "There is no older secret" in command(hub, "secret", "status")[1]
+        assert "There is no older secret" in hub.call("secret", "status")[1]
         assert set((folder / "states.log").read_text().split("\n")) == {"{'colour': 'teal'}", ""}
 
 
@@ -134,7 +118,7 @@ async def test_a_secret_that_was_just_replaced(folder: Path, small_servers: str)
         (server,) = leaders_of(folder)["ada"]
         await hub.stop()
         secret.write(hub.data_dir / "secret", [secret.new()])
-        assert "1 auth state(s) were sealed with none of these" in command(hub, "secret", "status")[1]
+        assert "1 auth state(s) were sealed with none of these" in hub.call("secret", "status")[1]
         await hub.start()
         assert (await browser.get("/hub/home")).status_code == 200
         assert await change(browser, page) == 403
@@ -149,9 +133,9 @@ async def test_a_secret_that_was_just_replaced(folder: Path, small_servers: str)
 
 def test_a_secret_that_is_not_in_a_file(folder: Path) -> None:
     hub = HubProcess(folder, "c.Hub.cookie_secret = ['ab' * 32, 'cd' * 32]\n")
-    status, said = command(hub, "secret", "rotate")
+    status, said = hub.call("secret", "rotate")
     assert status == 2 and "c.Hub.cookie_secret" in said and "openssl rand -hex 32" in said
     found = secret.find(["ab" * 32, "cd" * 32], "", folder, os.environ)
     assert found == (b"\xab" * 32, b"\xcd" * 32)
     assert Keys.from_secrets(*found).former == (Keys.from_secret(found[1]),)
-    assert "Did you mean rotate?" in command(hub, "secret", "rotat")[1]
+    assert "Did you mean rotate?" in hub.call("secret", "rotat")[1]

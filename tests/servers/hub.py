@@ -145,6 +145,21 @@ class HubProcess:
         )
         return Ended(done.returncode, done.stdout, done.stderr)
 
+    def call(self, *words: str, given: bytes = b"") -> tuple[int, str]:
+        """Call `nbhub` with a command beside the hub, for its data; return the exit status and all that it said."""
+        where = [f"--data-dir={self.data_dir}", *([f"--db={self.db_url}"] if self.db_url else [])]
+        done = subprocess.run(
+            [sys.executable, "-m", "nbhub", *words, *where],
+            cwd=self.folder,
+            env=self.env,
+            input=given,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=120,
+            check=False,
+        )
+        return done.returncode, done.stdout.decode(errors="replace")
+
     def text(self) -> str:
         """Everything that the hub has said."""
         return self.output.read_text(errors="replace") if self.output.exists() else ""

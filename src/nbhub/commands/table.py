@@ -86,6 +86,29 @@ COMMANDS: Mapping[str, Command] = {
         "let the running hub read its configuration again",
         more="Examples\n  nbhub reload -f /etc/nbhub_config.py",
     ),
+    "backup": Command(
+        "nbhub.commands.backups.backup",
+        "backup FILE [--with-secrets] [--force]",
+        "write everything that the database holds to FILE, also while the hub runs",
+        words=(1, 1),
+        flags=("--with-secrets", "--force"),
+        more="FILE is made for its owner alone; - writes to standard output. Without --with-secrets the hub's secret\n"
+        "is not in it and has to be kept apart. --force replaces FILE.\n\n"
+        "Examples\n  nbhub backup /var/backups/nbhub-$(date +%F) -f /etc/nbhub_config.py\n"
+        "  nbhub backup hub.backup --with-secrets --db=postgresql://nbhub@db/nbhub\n"
+        "  kubectl exec deploy/nbhub -- nbhub backup - > hub.backup",
+    ),
+    "restore": Command(
+        "nbhub.commands.backups.restore",
+        "restore FILE [--force]",
+        "make the database what a backup says; every hub has to be stopped",
+        words=(1, 1),
+        flags=("--force",),
+        more="The database may be of the other kind than the one that was backed up. --force replaces one that is not\n"
+        "empty (an SQLite file is kept beside it). - reads the backup from standard input.\n\n"
+        "Examples\n  nbhub restore hub.backup\n  nbhub restore hub.backup --db=postgresql://nbhub@db/nbhub\n"
+        "  nbhub restore hub.backup --force -f /etc/nbhub_config.py",
+    ),
     "secret": Command(
         "nbhub.commands.keys.secret",
         "secret rotate|status|retire",
@@ -136,7 +159,7 @@ def call_of(name: str, argv: Sequence[str]) -> Call:
     """Tell a command's words, flags and values from the hub's options. Raises ConfigError with the usage."""
     command = COMMANDS[name]
     count = 0
-    while count < len(argv) and not argv[count].startswith("-"):
+    while count < len(argv) and (argv[count] == "-" or not argv[count].startswith("-")):
         count += 1
     least, most = command.words
     if not least <= count <= most:

@@ -25,9 +25,9 @@ ADVISORY_LOCK = 0x6E62687562  # "nbhub": one hub at a time
 def upgrade_sqlite(connection: sqlite3.Connection, place: str) -> None:
     """Run what is missing, in one transaction."""
     engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
-    with _drivers_own_errors(), engine.connect() as wrapped:
+    with drivers_own_errors(), engine.connect() as wrapped:
         wrapped.exec_driver_sql("BEGIN IMMEDIATE")
-        _upgrade(wrapped, place)
+        upgrade(wrapped, place)
         wrapped.commit()
 
 
@@ -38,10 +38,10 @@ async def upgrade_postgresql(connection: Any, place: str) -> None:
         return connection
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=ours, poolclass=StaticPool)
-    with _drivers_own_errors():
+    with drivers_own_errors():
         async with engine.connect() as wrapped, wrapped.begin():
             await wrapped.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
-            await wrapped.run_sync(_upgrade, place)
+            await wrapped.run_sync(upgrade, place)
 
 
 def configuration() -> Config:
@@ -52,7 +52,7 @@ def configuration() -> Config:
 
 
 @contextlib.contextmanager
-def _drivers_own_errors() -> Iterator[None]:
+def drivers_own_errors() -> Iterator[None]:
     """Raise what the driver raised, which the callers have words for, instead of its wrapping."""
     try:
         yield
@@ -63,15 +63,21 @@ def _drivers_own_errors() -> Iterator[None]:
         raise error.orig.__cause__ or error.orig from error
 
 
-def _upgrade(connection: Connection, place: str) -> None:
+def revisions() -> frozenset[str]:
+    """Return every revision that this program knows."""
+    return frozenset(script.revision for script in ScriptDirectory.from_config(configuration()).walk_revisions())
+
+
+def upgrade(connection: Connection, place: str, revision: str = "head") -> None:
+    """Bring the tables to a revision, within the transaction that is open; raise ConfigError if they are newer."""
     config = configuration()
     directory = ScriptDirectory.from_config(config)
     _refuse_newer(connection, directory, place)
 
-    def steps(revision: Any, _context: MigrationContext) -> Any:
-        return directory._upgrade_revs("head", revision)
+    def steps(current: Any, _context: MigrationContext) -> Any:
+        return directory._upgrade_revs(revision, current)
 
-    environment = EnvironmentContext(config, directory, fn=steps, destination_rev="head")
+    environment = EnvironmentContext(config, directory, fn=steps, destination_rev=revision)
     with environment:
         # Our own transaction surrounds it: a hub that dies in the middle leaves the tables as they were.
         environment.configure(connection=connection, transactional_ddl=True, transaction_per_migration=False)

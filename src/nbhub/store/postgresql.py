@@ -7,7 +7,7 @@ import contextlib
 import json
 import logging
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NoReturn, cast
 
@@ -291,19 +291,33 @@ class PostgresqlDatabase:
         await self.pool.close()
 
 
-async def connect(dsn: str) -> Connection:
+async def connect(dsn: str, command_timeout: float | None = STATEMENT_SECONDS) -> Connection:
     """Return a new connection; raise DatabaseUnavailable with the reason."""
     try:
         return await asyncpg.connect(
             dsn,
             timeout=CONNECT_SECONDS,
-            command_timeout=STATEMENT_SECONDS,
+            command_timeout=command_timeout,
             statement_cache_size=512,
             max_cached_statement_lifetime=0,
             server_settings=_SETTINGS,
         )
     except _DRIVER_ERRORS as error:
         explain(error)
+
+
+@contextlib.asynccontextmanager
+async def patient_connection(dsn: str) -> AsyncIterator[Connection]:
+    """Connect for work that takes as long as it takes, and say in words what goes wrong with it."""
+    connection = await connect(dsn, command_timeout=None)
+    try:
+        await connection.execute("SET lock_timeout = 0; SET statement_timeout = 0")
+        await connection.execute("SET idle_in_transaction_session_timeout = 0")
+        yield connection
+    except _DRIVER_ERRORS as error:
+        explain(error)
+    finally:
+        connection.terminate()
 
 
 def place(dsn: str) -> str:
