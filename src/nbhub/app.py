@@ -24,6 +24,8 @@ SPAWNERS = {
     "simple": "nbhub.spawners.process.SimpleLocalProcessSpawner",
     "localprocess": "nbhub.spawners.process.LocalProcessSpawner",
     "fake": "nbhub.spawners.fake.FakeSpawner",
+    "kubernetes": "nbhub.spawners.kubernetes.spawner.KubeSpawner",
+    "kubespawner": "nbhub.spawners.kubernetes.spawner.KubeSpawner",
 }
 
 

@@ -12,19 +12,16 @@ from typing import Any
 
 import pytest
 
+from nbhub.spawners.kubernetes import rights
+from nbhub.spawners.kubernetes.settings import KubeSettings
 from servers import cluster as clusters
 from servers.cluster import ROOT, Cluster
 
 __all__ = ["cluster", "kubectl", "namespace", "notebook_image", "small_image"]
 
-# What a hub may do in its namespace, and nothing beyond.
-RULES: list[dict[str, Any]] = [
-    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "create", "delete"]},
-    {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
-    {"apiGroups": [""], "resources": ["persistentvolumeclaims"], "verbs": ["get", "list", "create", "delete"]},
-    {"apiGroups": [""], "resources": ["secrets", "services"], "verbs": ["get", "create", "delete"]},
-    {"apiGroups": [""], "resources": ["events"], "verbs": ["get", "list", "watch", "create", "patch"]},
-]
+# What a hub may do in its namespace, whatever its settings are, and nothing beyond.
+EVERYTHING = KubeSettings(events_enabled=True, storage_pvc_ensure=True, delete_pvc=True, services_enabled=True)
+RULES: list[dict[str, Any]] = rights.rules(EVERYTHING)
 SMALL_IMAGE = Path(__file__).parent / "small_image"
 
 
