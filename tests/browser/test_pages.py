@@ -128,41 +128,6 @@ def heading(page: Page) -> Locator:
 # -- coming in -------------------------------------------------------------------------------------------------------
 
 
-async def test_who_may_come_in(ada: Page, visit: Visit, camera: Camera) -> None:
-    await ada.goto("/hub/admin")
-    await ada.get_by_role("link", name="Change who may come in").click()
-    await expect(ada.get_by_label("Only whom you invite")).to_be_checked()
-    await camera.examine(ada, "who")
-    await ada.get_by_label("Anybody may ask").check()
-    await ada.get_by_role("button", name="Save").click()
-    await expect(ada.get_by_role("status")).to_contain_text("Anybody may ask for an account now")
-    address = await ada.get_by_label("Here people make their accounts").input_value()
-    await camera.examine(ada, "who-may-ask")
-
-    eve = await visit(PHONE)
-    await eve.goto(address)
-    await eve.get_by_label("Name", exact=True).fill("eve")
-    await eve.get_by_label("Password", exact=True).fill(PASSWORD)
-    await eve.get_by_label("The same password again").fill(PASSWORD)
-    await camera.examine(eve, "asking")
-    await eve.get_by_role("button", name="Ask for an account").click()
-    await expect(eve.get_by_role("status")).to_contain_text("once an administrator has let you in")
-    await log_in(eve, "eve")
-    await expect(eve.get_by_role("alert")).to_contain_text("waiting for an administrator")
-
-    await ada.goto("/hub/admin?q=eve")
-    await expect(ada.get_by_text("waits to be let in")).to_be_visible()
-    await ada.get_by_label("What to do with eve").click()
-    await camera.examine(ada, "waiting")
-    await ada.get_by_role("button", name="Let in", exact=True).click()
-    await log_in(eve, "eve")
-    await expect(heading(eve)).to_have_text("Choose your server")
-    await ada.goto("/hub/admin/who")
-    await ada.get_by_label("Only whom you invite").check()
-    await ada.get_by_role("button", name="Save").click()
-    await expect(ada.get_by_role("status")).to_contain_text("by invitation only")
-
-
 async def test_who_is_invited_makes_an_account(ada: Page, visit: Visit, camera: Camera) -> None:
     await ada.goto("/hub/admin")
     await ada.get_by_label("Name (empty: they choose it)").fill("Grace")
