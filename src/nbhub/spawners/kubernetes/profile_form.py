@@ -39,7 +39,10 @@ def render(
         template = environment.from_string(text) if text else environment.get_template(TEMPLATE)
         return template.render(
             profiles=[_shown(profile, options, profiles) for profile in profiles],
-            profile_list=[_complete(profile, item) for profile, item in zip(profiles, given, strict=False)],
+            profile_list=[
+                _complete(profile, item, profile == default_of(profiles))
+                for profile, item in zip(profiles, given, strict=False)
+            ],
             user_options=options,
             unlisted=UNLISTED,
         )
@@ -83,7 +86,7 @@ def _option(profile: Profile, option: Option, options: Mapping[str, Any]) -> dic
     }
 
 
-def _complete(profile: Profile, given: Mapping[str, Any]) -> dict[str, Any]:
+def _complete(profile: Profile, given: Mapping[str, Any], default: bool) -> dict[str, Any]:
     """Return a profile as given, with all that templates of KubeSpawner's kind count on."""
     options = dict(given.get("profile_options") or {})
     for option in profile.options:
@@ -104,6 +107,6 @@ def _complete(profile: Profile, given: Mapping[str, Any]) -> dict[str, Any]:
         "slug": profile.slug,
         "display_name": profile.display_name,
         "description": profile.description,
-        "default": bool(given.get("default")),
+        "default": default,
         "profile_options": options,
     }
