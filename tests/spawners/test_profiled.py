@@ -115,8 +115,8 @@ async def test_a_start_with_options_that_are_no_longer_there_says_so() -> None:
             {"mem_limt": "1G"},
             "kubespawner_override: there is no setting 'mem_limt'. Did you mean mem_limit?",
         ),
-        ({"mem_limit": "lots"}, "profile 'a': kubespawner_override: The 'mem_limit' trait"),
-        ({"node_selector": ["x"]}, "profile 'a': kubespawner_override: The 'node_selector' trait"),
+        ({"mem_limit": "lots"}, "Profile 'a': kubespawner_override: The 'mem_limit' trait"),
+        ({"node_selector": ["x"]}, "Profile 'a': kubespawner_override: The 'node_selector' trait"),
     ],
 )
 async def test_mistakes_in_the_list_are_told_at_the_start_of_the_hub(override: Any, said: str) -> None:
@@ -125,13 +125,13 @@ async def test_mistakes_in_the_list_are_told_at_the_start_of_the_hub(override: A
         await made(wrong).check()
     assert said in error.value.message
     for given in (wrong, lambda spawner: wrong):  # where they are seen only later, users hear no details
-        with pytest.raises(SpawnError, match="The profiles of this hub are not set up right"):
+        with pytest.raises(SpawnError, match="Profile 'a' of this hub (changes|gives)"):
             await prepared({}, made(given))
 
 
 async def test_choices_are_looked_at_too() -> None:
     option = {"choices": {"x": {"kubespawner_override": {"imag": "x"}}}}
-    with pytest.raises(ConfigError, match="profile 'a', option 'o', 'x': kubespawner_override: there is no setting"):
+    with pytest.raises(ConfigError, match="Profile 'a', option 'o', 'x': kubespawner_override: there is no setting"):
         await made([{"display_name": "A", "profile_options": {"o": option}}]).check()
     option = {"unlisted_choice": {"enabled": True, "kubespawner_override": {"cpu_limit": "{value}"}}}
     spawner = made([{"display_name": "A", "profile_options": {"o": option}}])

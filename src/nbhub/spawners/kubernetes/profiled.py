@@ -10,10 +10,11 @@ from traitlets import TraitError
 
 from nbhub.core.model import User
 from nbhub.errors import ConfigError, SpawnError
+from nbhub.spawners import one_server
 from nbhub.spawners.kubernetes import profile_form, profiles
 from nbhub.spawners.kubernetes.profiles import Override, Profile
-from nbhub.spawners.kubernetes.settings import RENAMED, KubeSettings
-from nbhub.spawners.one_server import Subject, change, guarded, one_server
+from nbhub.spawners.kubernetes.settings import KubeSettings
+from nbhub.spawners.one_server import Subject, guarded
 from nbhub.traits import did_you_mean
 
 log = logging.getLogger("nbhub.servers")
@@ -38,7 +39,7 @@ class ProfiledSpawner(KubeSettings):
         await super().check()
         if callable(self.profile_list):
             return
-        one: Any = one_server(self, Subject(User(0, "somebody")))
+        one: Any = one_server.one_server(self, Subject(User(0, "somebody")))
         for profile in profiles.parse(self.profile_list or []):
             chosen = profiles.Chosen(profile, (), {})
             for where, override in (*chosen.overrides(), *_of_choices(profile)):
@@ -66,7 +67,7 @@ class ProfiledSpawner(KubeSettings):
 
     async def read_form(self, subject: Subject, fields: Mapping[str, Sequence[str]]) -> dict[str, Any]:
         """See Spawner; fields of an operator's own form are read as `options_from_form` says."""
-        one: Any = one_server(self, subject)
+        one: Any = one_server.one_server(self, subject)
         if self.options_form or self.own_form_reader or self.options_from_form != "passthrough" or not self.has_choices:
             return await super().read_form(subject, fields)
         options, unknown = profiles.from_form(await one.profiles(), fields)
@@ -76,7 +77,7 @@ class ProfiledSpawner(KubeSettings):
 
     async def validate_options(self, subject: Subject, options: Mapping[str, Any]) -> dict[str, Any]:
         """See Spawner: whatever is chosen is in the list that this user may choose from."""
-        one: Any = one_server(self, subject)
+        one: Any = one_server.one_server(self, subject)
         chosen = profiles.choose(await one.profiles(), options) if self.has_choices else None
         return dict(options if chosen is None else chosen.options)
 
@@ -89,20 +90,8 @@ class ProfiledSpawner(KubeSettings):
         chosen = profiles.choose(await self.profiles(), self.user_options)
         if chosen is None:
             return
-        for where, override in chosen.overrides():
-            for name, value in override.items():
-                await self._override(f"{where}: kubespawner_override", name, value)
-
-    async def _override(self, where: str, name: str, value: Any) -> None:
-        name = RENAMED.get(name, name)
-        if not self.has_trait(name):
-            raise _told(self.subject, ConfigError(_no_setting(self, where, name)))
-        if callable(value):
-            value = await guarded(self.subject, f"{where}[{name!r}]", value, self)
-        try:
-            change(self, name, value)
-        except TraitError as error:
-            raise _told(self.subject, ConfigError(f"{where}: {error}")) from error
+        for where, values in chosen.overrides():
+            await one_server.override(self, values, where)
 
     async def _given(self) -> Any:
         given = self.profile_list
@@ -121,7 +110,7 @@ def _of_choices(profile: Profile) -> list[tuple[str, Override]]:
     """Return all that options could change, but for what users write: its values are not known yet."""
     found = []
     for option in profile.options:
-        name = f"profile {profile.slug!r}, option {option.key!r}"
+        name = f"Profile {profile.slug!r}, option {option.key!r}"
         found += [(f"{name}, {choice.key!r}", choice.override) for choice in option.choices]
         if option.unlisted is not None:
             found.append((f"{name}, unlisted_choice", dict.fromkeys(option.unlisted.override, _later)))
@@ -132,22 +121,21 @@ def _later() -> None:
     """Stand for a value that is not known before a start."""
 
 
-def _check_override(one: Any, where: str, override: Override) -> None:
+def _check_override(one: Any, where: str, values: Override) -> None:
     """Raise ConfigError unless every name is that of a setting, and every value one that it takes."""
-    for given, value in override.items():
-        name = RENAMED.get(given, given)
-        if not one.has_trait(name):
-            raise ConfigError(_no_setting(one, f"{where}: kubespawner_override", name))
-        if callable(value):
+    where = f"{where}: kubespawner_override"
+    for given, value in values.items():
+        name = one.RENAMED.get(given, given)
+        if name in one.ASSIGNED:
             continue
+        if name not in one.traits(config=True):
+            known = [*one.trait_names(config=True), *one.ASSIGNED]
+            raise ConfigError(f"{where}: there is no setting {name!r}{did_you_mean(name, known)}")
         try:
-            change(one, name, value)
+            if not callable(value):
+                one_server.change(one, name, value)
         except TraitError as error:
-            raise ConfigError(f"{where}: kubespawner_override: {error}") from error
-
-
-def _no_setting(one: Any, where: str, name: str) -> str:
-    return f"{where}: there is no setting {name!r}{did_you_mean(name, one.trait_names(config=True))}"
+            raise ConfigError(f"{where}: {error}") from error
 
 
 def _told(subject: Subject, error: ConfigError) -> SpawnError:

@@ -118,7 +118,7 @@ class Chosen:
 
     def overrides(self) -> Iterator[tuple[str, Override]]:
         """Yield what is changed, in the order in which it holds, each with the words for where it comes from."""
-        name = f"profile {self.profile.slug!r}"
+        name = f"Profile {self.profile.slug!r}"
         yield name, self.profile.override
         for pick in self.picks:
             what = UNLISTED if pick.choice is None else pick.choice.key

@@ -20,8 +20,8 @@ from nbhub.spawners.kubernetes.access import Access
 from nbhub.spawners.kubernetes.api import Api, Refused, Target
 from nbhub.spawners.kubernetes.backend import Backend, Scope, signed
 from nbhub.spawners.kubernetes.cache import Cache
+from nbhub.spawners.kubernetes.profiled import ProfiledSpawner
 from nbhub.spawners.kubernetes.records import Pod
-from nbhub.spawners.kubernetes.settings import KubeSettings
 from nbhub.spawners.kubernetes.starting import Starting
 from nbhub.spawners.kubernetes.stopping import Stopping
 
@@ -32,7 +32,7 @@ TIDY_SECONDS = 20.0  # that a pod which ended by itself stays, so that its log c
 CHECK_SECONDS = 10.0
 
 
-class KubeSpawner(KubeSettings):
+class KubeSpawner(ProfiledSpawner):
     """Servers run as pods of a Kubernetes cluster, each with a volume for its user's files."""
 
     kubeconfig = Unicode(
