@@ -125,7 +125,7 @@ async def test_mistakes_in_the_list_are_told_at_the_start_of_the_hub(override: A
         await made(wrong).check()
     assert said in error.value.message
     for given in (wrong, lambda spawner: wrong):  # where they are seen only later, users hear no details
-        with pytest.raises(SpawnError, match="Profile 'a' of this hub (changes|gives)"):
+        with pytest.raises(SpawnError, match=r"Profile 'a' of this hub (changes|gives)"):
             await prepared({}, made(given))
 
 
