@@ -11,7 +11,14 @@ from typing import IO
 
 LINE_LIMIT = 4000  # characters of one message; a longer one is cut
 
-_KEPT_SEPARATE = ("asyncio", "uvicorn", "alembic", "sqlalchemy", "aiohttp")  # interesting only when they complain
+_KEPT_SEPARATE = (
+    "asyncio",
+    "uvicorn",
+    "alembic",
+    "sqlalchemy",
+    "aiohttp",
+    "httpx2",
+)  # interesting only when they complain
 _SECRETS = (
     (re.compile(r"(://[^/\s:@]*:)[^/\s@]+(@)"), r"\1***\2"),
     (re.compile(r"(?i)\b(authorization:?\s*(?:token|bearer|basic)|bearer|token)(\s+)[\w.~+/=-]{16,}"), r"\1\2***"),

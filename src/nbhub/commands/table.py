@@ -80,6 +80,18 @@ COMMANDS: Mapping[str, Command] = {
         "Examples\n  nbhub config check -f jupyterhub_config.py\n  nbhub config generate nbhub_config.py\n\n"
         "Exit status of check: 0 fine, 1 understood but not to be had in this version, 2 a mistake.",
     ),
+    "doctor": Command(
+        "nbhub.commands.examining.doctor",
+        "doctor [--quick] [--json] [--image IMAGE]",
+        "look at everything that a hub needs, and say what is amiss and the remedy",
+        flags=("--quick", "--json"),
+        values=("--image",),
+        more="Run it where the hub runs, with the hub's options; in a pod by kubectl exec.\n"
+        "With Kubernetes it starts a pod like those of users for a minute, and removes it. --quick starts none.\n"
+        "--image tries another image in it, --json prints the findings for programs.\n\n"
+        "Examples\n  nbhub doctor\n  nbhub doctor -f /etc/nbhub/nbhub_config.py --quick --json\n\n"
+        "Exit status: 0 nothing failed, 1 something failed.",
+    ),
     "reload": Command(
         "nbhub.commands.running.reload",
         "reload",
@@ -148,19 +160,6 @@ COMMANDS: Mapping[str, Command] = {
         "  --database=sqlite     or postgresql, or postgresql://user:password@host/database\n\n"
         "Examples\n  nbhub kubernetes init\n"
         "  nbhub kubernetes init our-hub --namespace=hub --host=hub.example.org --image=reg.example.org/nbhub:0.1.0",
-    ),
-    "systemd": Command(
-        "nbhub.commands.systemd.systemd",
-        "systemd install [--dry-run] [--force] [--root DIR]",
-        "write a hardened systemd unit for a hub with these options, or print it",
-        words=(1, 1),
-        flags=("--dry-run", "--force"),
-        values=("--root",),
-        more="The hub runs as the user nbhub, or as root if its servers run as the users who log in. Data is in\n"
-        "/var/lib/nbhub, the secret in /etc/nbhub/secret. Servers and proxy outlive a restart, unless the\n"
-        "configuration says c.Hub.cleanup_servers = True. --root writes below a folder, for images.\n\n"
-        "Examples\n  nbhub systemd install --dry-run -f /etc/nbhub/nbhub_config.py\n"
-        "  nbhub systemd install -f /etc/nbhub/nbhub_config.py --ip=0.0.0.0 --port=80",
     ),
     "version": Command(
         "nbhub.commands.settings.version", "version", "print the version", more="Examples\n  nbhub version"

@@ -12,7 +12,8 @@ from traitlets import Bool, Callable, Dict, Enum, Float, Int, List, Unicode, Uni
 from traitlets.config import LoggingConfigurable
 
 from nbhub.core import names
-from nbhub.core.launch import Launch, LaunchTemplate
+from nbhub.core.findings import Finding
+from nbhub.core.launch import HubAddress, Launch, LaunchTemplate
 from nbhub.core.lifecycle import Observation
 from nbhub.core.model import Server
 from nbhub.spawners.details import Details
@@ -176,6 +177,13 @@ class Spawner(ForOneServer, LoggingConfigurable):
     async def check(self) -> None:
         """Raise ConfigError if servers cannot be started here at all; called once before the hub serves."""
 
+    def examine(self, hub: HubAddress, *, quick: bool, image: str) -> AsyncIterator[Finding]:
+        """Say how the place is where servers run, for `nbhub doctor`; leaves nothing behind.
+
+        `quick` starts nothing there; `image` is one to try instead of that of the settings, where servers have any.
+        """
+        return _no_findings()
+
     def start(self, launch: Launch) -> AsyncIterator[Checkpoint]:
         """Bring the server up, yielding what is reached.
 
@@ -242,3 +250,8 @@ class Spawner(ForOneServer, LoggingConfigurable):
 async def _nothing() -> AsyncIterator[int]:
     return
     yield 0
+
+
+async def _no_findings() -> AsyncIterator[Finding]:
+    return
+    yield

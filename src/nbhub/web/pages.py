@@ -21,7 +21,6 @@ from nbhub.web import (
     identity,
     own_looks,
     pages_admin,
-    pages_entry,
     pages_server,
     pages_tokens,
     places,
@@ -49,7 +48,6 @@ def routes(desk: Desk) -> list[Route]:
         Route("/security/csp-report", policy_report, methods=["POST"]),
         *pages_server.routes(desk),
         *pages_tokens.routes(desk),
-        *pages_entry.routes(desk),
         *pages_admin.routes(desk),
     ]
 

@@ -66,7 +66,7 @@ def resources(settings: Settings) -> dict[str, list[str]]:
 
 def test_a_role_holds_what_the_settings_need_and_no_more() -> None:
     usual = resources(Settings())
-    assert set(usual["/pods"]) == {"get", "list", "create", "delete", "watch", "patch"}
+    assert set(usual["/pods"]) == {"get", "list", "create", "delete", "watch"}
     assert "/services" not in usual
     assert "/namespaces" not in usual
     assert not any("*" in verbs or "deletecollection" in verbs for verbs in usual.values())

@@ -42,13 +42,15 @@ def needed(settings: Settings) -> list[Right]:
     found = [
         Right("pods", ("get", "list", "create", "delete"), "starts, sees and stops servers", cluster=everywhere),
         Right("pods", ("watch",), "sees changes at once instead of asking every few seconds", "", True, everywhere),
-        Right("pods", ("patch",), "adopts what an older hub has made", "", True, everywhere),
         Right("pods/log", ("get",), "shows the last lines of a server that failed", "", True, everywhere),
         Right("secrets", ("get", "create", "patch", "delete"), "gives each server its token", cluster=everywhere),
     ]
     if settings.storage_pvc_ensure or settings.delete_pvc:
         verbs = ("get", "list", "create") if settings.storage_pvc_ensure else ("get", "list")
         found.append(Right("persistentvolumeclaims", verbs, "makes and finds users' volumes", cluster=everywhere))
+    if settings.storage_pvc_ensure:
+        why = "writes a user's new name on the volume"
+        found.append(Right("persistentvolumeclaims", ("patch",), why, optional=True, cluster=everywhere))
     if settings.delete_pvc:
         why = "deletes the volumes of removed servers"
         found.append(Right("persistentvolumeclaims", ("delete",), why, cluster=everywhere))

@@ -11,11 +11,12 @@ from typing import Any
 
 from traitlets import Unicode
 
-from nbhub.core.launch import Launch
+from nbhub.core.findings import Finding
+from nbhub.core.launch import HubAddress, Launch
 from nbhub.core.lifecycle import ABSENT, Observation
 from nbhub.errors import BackendUnavailable, ConfigError
 from nbhub.spawners.base import Checkpoint, Handle
-from nbhub.spawners.kubernetes import claims, owning, volume
+from nbhub.spawners.kubernetes import claims, examination, owning, volume
 from nbhub.spawners.kubernetes.access import Access
 from nbhub.spawners.kubernetes.api import Api, Refused, Target
 from nbhub.spawners.kubernetes.backend import Backend, Scope, signed
@@ -70,6 +71,10 @@ class KubeSpawner(ProfiledSpawner):
         except (BackendUnavailable, TimeoutError) as error:
             # It may be back before anybody starts a server; and servers that run can be reached meanwhile.
             log.warning("The Kubernetes API does not answer yet: %s", error)
+
+    def examine(self, hub: HubAddress, *, quick: bool, image: str) -> AsyncIterator[Finding]:
+        """See Spawner."""
+        return examination.examine(self, self.backend.api, hub, quick=quick, image=image)
 
     async def start(self, launch: Launch) -> AsyncIterator[Checkpoint]:
         """See Spawner."""

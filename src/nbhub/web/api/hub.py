@@ -7,9 +7,12 @@ import sys
 import time
 from typing import Any
 
+from starlette.types import Scope
+
 import nbhub
 from nbhub import metrics
 from nbhub.store import servers, users
+from nbhub.web import client
 from nbhub.web.api.endpoints import OPEN, Access, Call, Endpoints, Reply, empty, json, on_hub
 
 log = logging.getLogger("nbhub.web")
@@ -31,13 +34,23 @@ async def get_version(call: Call) -> Reply:
 
 @endpoints(OPEN, "GET", "health")
 async def get_health(call: Call) -> Reply:
-    """Say that this process answers; with `check=ready`, that its database does as well (503 if not)."""
+    """Say that this process answers; with `check=ready`, that its database does as well (503 if not).
+
+    With `check=way`, say how the request arrived: what stands before the hub may have changed it on its way.
+    """
     if call.query("check") == "ready":
         begun = time.perf_counter()
         async with call.desk.store.read() as tx:
             await users.get(tx, "")
         return json({"status": "ready", "database": {"seconds": round(time.perf_counter() - begun, 6)}})
+    if call.query("check") == "way":
+        return json(_way(call.request.scope))
     return Reply(200, b"", ((b"content-type", b"text/html; charset=utf-8"),))
+
+
+def _way(scope: Scope) -> dict[str, Any]:
+    upgrade = client.header(scope, b"upgrade").lower() == "websocket"
+    return {"status": "ok", "origin": client.origin(scope), "websocket": upgrade}
 
 
 @endpoints(on_hub("read:hub"), "GET", "info")

@@ -1,0 +1,42 @@
+"""One examination, from the settings to the last finding."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from nbhub import config
+from nbhub.app import Hub
+from nbhub.core import findings
+from nbhub.core.findings import Finding
+from nbhub.doctor import front, machine
+from nbhub.errors import NbhubError
+from nbhub.spawners.base import Spawner
+
+
+async def examine(hub: Hub, *, quick: bool, image: str) -> AsyncIterator[Finding]:
+    """Look at everything. `quick` starts nothing for it; `image` is tried instead of the one of the settings."""
+    async for finding in machine.examine(hub):
+        yield finding
+    async for finding in front.examine(hub):
+        yield finding
+    async for finding in _spawner(hub, quick=quick, image=image):
+        yield finding
+
+
+async def _spawner(hub: Hub, *, quick: bool, image: str) -> AsyncIterator[Finding]:
+    about = f"spawner {hub.spawner_class.__name__}"
+    try:
+        spawner: Spawner = config.build(hub.spawner_class, hub.config, parent=hub)
+    except NbhubError as error:
+        yield findings.split(about, error.message)
+        return
+    try:
+        address = hub.hub_address(hub.hub_port)
+        async with aclosing(spawner.examine(address, quick=quick, image=image)) as found:  # type: ignore[type-var]
+            async for finding in found:
+                yield finding
+    except NbhubError as error:
+        yield findings.split(about, error.message)
+    finally:
+        await spawner.close()
