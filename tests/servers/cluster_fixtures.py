@@ -39,7 +39,8 @@ class Namespace:
 
     def get(self, *arguments: str) -> Any:
         """Return what `kubectl get -o json` prints, read; None for an object that is not there."""
-        text = self.kubectl("get", "--ignore-not-found", "-o", "json", *arguments)
+        everything = len(arguments) == 1
+        text = self.kubectl("get", "-o", "json", *arguments, *([] if everything else ["--ignore-not-found"]))
         return json.loads(text) if text else None
 
     def names(self, kind: str, *arguments: str) -> list[str]:

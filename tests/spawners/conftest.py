@@ -19,7 +19,11 @@ from nbhub.spawners.base import Spawner
 from nbhub.spawners.fake import FakeSpawner
 from nbhub.spawners.fake_backend import FakeBackend
 from nbhub.spawners.fake_folder import FolderBackend
+from nbhub.spawners.kubernetes.spawner import KubeSpawner
 from nbhub.spawners.process import LocalProcessSpawner, SimpleLocalProcessSpawner
+from servers.cluster_fixtures import Namespace, cluster, namespace, small_image
+
+__all__ = ["cluster", "namespace", "small_image"]
 
 TINY_SERVER = Path(__file__).parent / "tiny_server.py"
 # Of this process alone: other workers and other runs make accounts of their own.
@@ -37,6 +41,8 @@ class Kind:
     dying: dict[str, object]  # options or arguments of a server that dies at once with code 3
     kill: Callable[[str], None]  # kills the server of an object name as from outside
     alive: Callable[[], int]  # servers that live, counted at the backend itself
+    address: str = "http://127."  # what URLs of servers begin with
+    patience: float = 5.0  # seconds until what happened outside is known
 
 
 @pytest.fixture(scope="session")
@@ -122,8 +128,14 @@ async def spawners() -> AsyncIterator[Callable[[Spawner], Spawner]]:
         await spawner.close()
 
 
-@pytest.fixture(params=["fake", "fake-folder", "simple", "localprocess"])
+on_cluster = pytest.param("kubernetes", marks=[pytest.mark.xdist_group("cluster"), pytest.mark.timeout(600)])
+
+
+@pytest.fixture(params=["fake", "fake-folder", "simple", "localprocess", on_cluster])
 async def kind(request: pytest.FixtureRequest, spawners: Callable[[Spawner], Spawner]) -> AsyncIterator[Kind]:
+    if request.param == "kubernetes":
+        yield on_kubernetes(request, spawners)
+        return
     if request.param.startswith("fake"):
         in_folder = request.param == "fake-folder"
         backend = FolderBackend(request.getfixturevalue("tmp_path")) if in_folder else FakeBackend()
@@ -162,3 +174,34 @@ async def kind(request: pytest.FixtureRequest, spawners: Callable[[Spawner], Spa
                 os.kill(pid, 9)
 
     yield Kind(request.param, make, user, {"args": ["die=3"]}, kill, lambda: len(servers_of(data_dir)))
+
+
+def on_kubernetes(request: pytest.FixtureRequest, spawners: Callable[[Spawner], Spawner]) -> Kind:
+    """Servers as pods. They are not restarted in place here, so that an end is one."""
+    place: Namespace = request.getfixturevalue("namespace")
+    image: str = request.getfixturevalue("small_image")
+
+    def make() -> Spawner:
+        return spawners(
+            KubeSpawner(
+                namespace=place.name,
+                kubeconfig=str(place.kubeconfig),
+                image=image,
+                cmd=["jupyterhub-singleuser"],
+                extra_pod_config={"restartPolicy": "Never"},
+                start_timeout=120,
+            )
+        )
+
+    def kill(object_name: str) -> None:
+        (pod,) = place.names("pods")
+        place.kubectl("exec", pod, "--", "sh", "-c", "kill -9 $(cat /proc/1/task/1/children)")
+
+    def alive() -> int:
+        pods = place.get("pods")["items"]
+        return sum(
+            pod["status"].get("phase") not in ("Succeeded", "Failed") and "deletionTimestamp" not in pod["metadata"]
+            for pod in pods
+        )
+
+    return Kind("kubernetes", make, "alice", {"args": ["die=3"]}, kill, alive, address="http://", patience=60.0)

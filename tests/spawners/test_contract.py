@@ -28,11 +28,11 @@ async def started(kind, spawner):
     await spawner.stop(handle, grace=GRACE)
 
 
-async def test_a_started_server_is_alive_and_answers_at_its_url(spawner, started):
+async def test_a_started_server_is_alive_and_answers_at_its_url(kind, spawner, started):
     _, checkpoints, handle = started
     assert (await spawner.poll([handle]))[0].alive
     url = url_of(checkpoints)
-    assert url.startswith("http://127.")
+    assert url.startswith(kind.address)
     await until_answering(url)
 
 
@@ -125,7 +125,7 @@ async def test_a_server_killed_from_outside_is_noticed_and_hinted_at(kind, spawn
     first = asyncio.ensure_future(anext(hints))
     await asyncio.sleep(0)
     kind.kill(launch.object_name)
-    assert await asyncio.wait_for(first, 5) == launch.server_id
+    assert await asyncio.wait_for(first, kind.patience) == launch.server_id
     seen = (await spawner.poll([handle]))[0]
     assert (seen.alive, seen.exit_code) == (False, -9)
     await hints.aclose()

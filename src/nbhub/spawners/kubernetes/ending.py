@@ -65,6 +65,14 @@ def _signal(code: int) -> str:
         return ""
 
 
+def is_over(pod: Json, main: Container | None) -> bool:
+    """Say whether the server has ended and is not run again, though its pod does not say so yet, or never will."""
+    if main is None or main.state != "terminated":
+        return False
+    policy = (pod.get("spec") or {}).get("restartPolicy")
+    return policy == "Never" or (policy == "OnFailure" and main.detail.get("exitCode") == 0)
+
+
 def of_pod(pod: Json, main: Container | None) -> Sight:
     """Say why a pod that is over (Succeeded, Failed) came to its end."""
     status = pod.get("status") or {}

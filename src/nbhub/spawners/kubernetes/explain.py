@@ -50,7 +50,7 @@ def look(
     if pod["metadata"].get("deletionTimestamp"):
         return ending.terminating(pod, server, now)
     status = pod.get("status") or {}
-    if status.get("phase") in ("Failed", "Succeeded"):
+    if status.get("phase") in ("Failed", "Succeeded") or ending.is_over(pod, server):
         return ending.of_pod(pod, server)
     if status.get("phase") == "Unknown":
         return Sight(Stage.STARTING, "The server's node does not answer any more.", "NodeLost", ended=True)
