@@ -70,7 +70,12 @@ class Hub(Application):
         help="File with the hub's secret in hexadecimal digits, made when missing; {data_dir}/secret when empty. "
         "Further lines are older secrets that are still accepted: see `nbhub secret --help`."
     ).tag(config=True)
-    start_proxy = Bool(True, help="Start and supervise Envoy; off when it runs apart.").tag(config=True)
+    start_proxy = Bool(True, help="Start and supervise Envoy; off when it runs apart (nbhub proxy).").tag(config=True)
+    proxy_token_file = Unicode(
+        help="File with the secret of proxies that run apart (nbhub proxy): one token a line, the first in use, all "
+        "accepted. Empty: the variable CONFIGPROXY_AUTH_TOKEN, or, without start_proxy, {data_dir}/proxy-token, made "
+        "when missing."
+    ).tag(config=True)
 
     # who and how
     authenticator_class = Plugin(
@@ -191,7 +196,7 @@ class Hub(Application):
         None,
         allow_none=True,
         help="Stop all servers when the hub stops; off leaves them running. By default on with SQLite, and off with "
-        "PostgreSQL, where other hubs may look after them.",
+        "PostgreSQL, where other hubs may look after them, and where the proxy runs apart and goes on serving them.",
     ).tag(config=True)
     cleanup_proxy = Bool(True, help="Stop Envoy when the hub stops; off leaves it serving running servers.").tag(
         config=True
@@ -233,7 +238,7 @@ class Hub(Application):
     def stops_servers(self) -> bool:
         """cleanup_servers, or what is right for the database."""
         if self.cleanup_servers is None:
-            return not self.database.startswith("postgres")
+            return self.start_proxy and not self.database.startswith("postgres")
         return bool(self.cleanup_servers)
 
     @property

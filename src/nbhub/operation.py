@@ -15,7 +15,7 @@ from typing import Any
 
 import uvloop
 
-from nbhub import accounts, config, notebooks, reload, secret, serve, services
+from nbhub import accounts, config, notebooks, reload, secret, serve, services, shared_token
 from nbhub.app import Hub, url_host
 from nbhub.authenticators.admission import Admission, make_named_users
 from nbhub.authenticators.base import Authenticator
@@ -179,6 +179,7 @@ class Operation:
             keys=self.keys,
             clock=self.clock,
             metrics=self.metrics,
+            proxy_tokens=shared_token.find(hub.proxy_token_file, hub.folder, os.environ, make=not hub.start_proxy),
         )
         self.use_keys(self.keys)
         self.front = create_app(self.desk)

@@ -54,7 +54,7 @@ def place(given: Given, file: str, folder: Path, environment: Mapping[str, str])
 def read(path: Path) -> Secrets:
     """Read the secrets from a private file, or make file and secret. Raises ConfigError and OSError."""
     if not path.exists():
-        _put_once(path, random_secrets.token_hex(32))
+        put_once(path, random_secrets.token_hex(32))
     if path.stat().st_mode & 0o007:
         raise ConfigError(f"{path} can be read by everybody. Make it private: chmod 600 {path}")
     found = _lines(path.read_text())
@@ -114,7 +114,7 @@ def _checked(found: Sequence[bytes], where: str) -> Secrets:
     return tuple(dict.fromkeys(found))
 
 
-def _put_once(path: Path, text: str) -> None:
+def put_once(path: Path, text: str) -> None:
     """Write a private file whole or not at all; another hub that was first wins."""
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     _write_private(draft, text)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 
 import pytest
 
 from proxy.conftest import Edge
-from proxy.edges import HOST, exchange
+from proxy.edges import HOST, Upstream, exchange, get, make_proxy, started
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -196,3 +197,15 @@ async def test_slow_answers_and_slow_bodies_are_waited_for(edge: Edge) -> None:
     writer.write(b"bcd")
     assert b'"body": 4' in await waiting
     writer.close()
+
+
+async def test_a_proxy_apart_says_to_the_hub_alone_that_it_is_one(tmp_path: Path) -> None:
+    async with Upstream("hub").serving() as hub, Upstream("alice").serving() as alice:
+        proxy = make_proxy(tmp_path / "proxy", hub, hub_word="w" * 64)
+        async with started(proxy):
+            await proxy.update([alice.route("/user/alice/")])
+            for claimed in ("X-NBHub-Proxy: mine", "x_nbhub_proxy: mine", "Accept: */*"):
+                heard = (await get(proxy.port, "/hub/", claimed)).seen_headers
+                assert heard["x-nbhub-proxy"] == "w" * 64 and "mine" not in heard.values()
+                heard = (await get(proxy.port, "/user/alice/", claimed)).seen_headers
+                assert not any("nbhub" in name for name in heard)

@@ -30,6 +30,25 @@ COMMANDS: Mapping[str, Command] = {
         "start the hub, as does nbhub alone; Ctrl-C stops it",
         more="Examples\n  nbhub\n  nbhub -f /etc/nbhub_config.py --port=80",
     ),
+    "proxy": Command(
+        "nbhub.commands.running.proxy",
+        "proxy [--hub-url=URL] [--token-file=FILE]",
+        "start the proxy apart from the hub; it serves on while hubs come and go",
+        values=("--hub-url", "--token-file", "--folder", "--health", "--linger"),
+        more="--hub-url=URL          private port of the hub, or of the Service in front of several of them\n"
+        "--token-file=FILE      the secret that hub and proxies share (openssl rand -hex 32 >FILE); else the variable\n"
+        "                       CONFIGPROXY_AUTH_TOKEN, or proxy-token in the data folder\n"
+        "--folder=DIR           the one folder that is written to; proxy in the data folder when left out\n"
+        "--health=ADDRESS:PORT  answer /ready, /health and /metrics there; keep it off the public network\n"
+        "--linger=SECONDS       serve on for so long after the signal to stop, no longer ready\n"
+        "--ip, --port, --base-url and --Proxy.… say where and how it listens; the hub's own file may be given.\n\n"
+        "The hub has to have c.Hub.start_proxy = False and the same token: c.Hub.proxy_token_file.\n\n"
+        "Examples\n"
+        "  nbhub proxy -f nbhub_config.py\n"
+        "  nbhub proxy --hub-url=http://hub:8081 --token-file=/secrets/proxy-token --folder=/data --ip=0.0.0.0 \\\n"
+        "    --health=0.0.0.0:8002 --linger=10\n\n"
+        "Exit status: 0 stopped as asked, 2 a setting, the token or the machine forbids to start, 1 any other failure.",
+    ),
     "invite": Command(
         "nbhub.commands.people.invite",
         "invite [NAME] [--admin]",

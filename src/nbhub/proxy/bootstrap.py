@@ -11,6 +11,7 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
+from nbhub.core import feed
 from nbhub.proxy import replies, to_https
 from nbhub.proxy.resources import DESTINATION, TABLE
 from nbhub.proxy.wire import TYPE
@@ -56,6 +57,7 @@ class Edge:
     table_path: str  # the route table that Envoy watches
     unreachable_path: str  # where Envoy notes servers that did not answer
     admin_path: str  # Unix socket
+    hub_word: str = ""  # by which the hub knows what this proxy passes on; empty: it knows by the address
     certificate_path: str = ""  # the secret that Envoy watches; empty: no TLS
     http_port: int = 0  # plain HTTP that is sent on to https; 0: none
     trusted_hops: int = 0
@@ -130,7 +132,27 @@ def hub_cluster(edge: Edge) -> Resource:
         "type": "STATIC" if _is_ip(host) else "STRICT_DNS",
         "load_assignment": {"cluster_name": "hub", "endpoints": [{"lb_endpoints": [endpoint]}]},
         # Shorter than the hub keeps idle connections, so that no request is sent on one that it just closes.
-        **_upstream(edge, idle=4),
+        **_upstream(edge, idle=4, word=edge.hub_word),
+        **({} if _is_ip(host) else _several()),
+    }
+
+
+def _several() -> Resource:
+    """Say how to choose among the hubs behind one name: those that can be connected to, looked up anew all the time."""
+    check = {
+        "timeout": "2s",
+        "interval": "2s",
+        "no_traffic_interval": "5s",
+        "unhealthy_threshold": 1,
+        "healthy_threshold": 1,
+        "tcp_health_check": {},
+    }
+    return {
+        "dns_lookup_family": "V4_PREFERRED",
+        "dns_refresh_rate": "5s",
+        "health_checks": [check],
+        # With none left they are all tried: a hub that is just being restarted is worth waiting for.
+        "common_lb_config": {"healthy_panic_threshold": {"value": 1}},
     }
 
 
@@ -233,7 +255,7 @@ def _strip(edge: Edge) -> Resource:
     if not edge.trusted_hops:
         names += ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port"]
     spelled = [re.sub("[-_]", "[-_]", re.escape(name.lower()).replace(r"\-", "-")) for name in names]
-    pattern = "|".join(["x[-_]envoy[-_].*", *spelled])
+    pattern = "|".join(["x[-_]envoy[-_].*", "x[-_]nbhub[-_].*", *spelled])
     return _filter(
         "envoy.http.early_header_mutation.header_mutation",
         {
@@ -260,7 +282,7 @@ def _unreachable(edge: Edge) -> Resource:
     }
 
 
-def _upstream(edge: Edge, *, idle: float) -> Resource:
+def _upstream(edge: Edge, *, idle: float, word: str = "") -> Resource:
     most = 1_000_000  # bounded by the connections that we accept; Envoy's own default is 1,024
     return {
         "connect_timeout": _seconds(edge.connect_timeout),
@@ -278,9 +300,25 @@ def _upstream(edge: Edge, *, idle: float) -> Resource:
                 "@type": _HTTP_OPTIONS,
                 "common_http_protocol_options": {"idle_timeout": _seconds(idle), "max_headers_count": 256},
                 "explicit_http_config": {"http_protocol_options": {}},
+                **({"http_filters": _introducing(word)} if word else {}),
             }
         },
     }
+
+
+def _introducing(word: str) -> list[Resource]:
+    """Tell the hub that a request comes through a proxy of its own; whatever a client said of it was removed."""
+    header = {"header": {"key": feed.HEADER, "value": word}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+    filters = TYPE + "envoy.extensions.filters.http."
+    mutation = {
+        "@type": filters + "header_mutation.v3.HeaderMutation",
+        "mutations": {"request_mutations": [{"append": header}]},
+    }
+    codec = {"@type": filters + "upstream_codec.v3.UpstreamCodec"}
+    return [
+        _filter("envoy.filters.http.header_mutation", mutation),
+        _filter("envoy.filters.http.upstream_codec", codec),
+    ]
 
 
 def _tls(edge: Edge) -> Resource:

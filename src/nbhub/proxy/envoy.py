@@ -7,8 +7,9 @@ import hashlib
 import os
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,15 +129,19 @@ class Proxy(LoggingConfigurable):
         base_url: str,
         hub_target: str,
         run_dir: Path,
+        hub_word: str = "",
         registry: CollectorRegistry | None = None,
         **arguments: Any,
     ) -> None:
-        """Listen on ip:port; what no route takes goes to `hub_target` (host:port). Files are kept in `run_dir`."""
+        """Listen on ip:port; what no route takes goes to `hub_target` (host:port). Files are kept in `run_dir`.
+
+        `hub_word` tells the hub that requests come through this proxy, where it cannot know by their address.
+        """
         super().__init__(**arguments)
         self.base_url = base_url
         self.place = place.Place(run_dir.absolute())
         self.meters = Meters(registry)
-        self.ip, self.port, self.hub_target = ip, port, hub_target
+        self.ip, self.port, self.hub_target, self.hub_word = ip, port, hub_target, hub_word
         self._pace = discovery.Pace()
         self._child: child.Child | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -149,19 +154,22 @@ class Proxy(LoggingConfigurable):
         """The pid of Envoy, when it runs."""
         return self._child.pid if self._child is not None else None
 
-    async def start(self) -> None:
+    async def start(self, known: Iterable[Route] = ()) -> None:
         """Have Envoy serve: adopt the living one of an earlier hub if it was started as we would, else replace it.
+
+        A new one begins with the routes that are `known`. Addresses that an earlier process knew may be anybody's by
+        now, so they should have been heard of just now, or there should be nobody to ask.
 
         Raises ConfigError: no program, address in use or not ours, configuration refused.
         """
         self.place.prepare()
         try:
-            await self._start()
+            await self._start(known)
         except BaseException:
             self.place.release()
             raise
 
-    async def _start(self) -> None:
+    async def _start(self, known: Iterable[Route]) -> None:
         edge = self._edge()
         if self.ssl_cert:
             self._write_certificate()
@@ -174,18 +182,23 @@ class Proxy(LoggingConfigurable):
         for stray in child.find("--config-path", str(self.place.bootstrap)):
             self.log.info("proxy pid=%d is ended: the hub that started it died before it could tell", stray.pid)
             await child.end(stray, grace=self.stop_timeout)
-        # Addresses that an earlier hub knew may be anybody's by now: until the routes are read, all goes to the hub.
-        discovery.write(self.place.table, self._snapshot(()).content)
+        self._routes = tuple(await routes.resolve(routes.choose(known, self.base_url)))
+        self.meters.routes.set(len(self._routes))
+        discovery.write(self.place.table, self._snapshot(self._routes).content)
         discovery.write(self.place.bootstrap, configuration)
         await self._spawn()
 
     async def run(self, store: Store) -> None:
         """Keep Envoy running and its routes as the store has them, until cancelled."""
         store.reach.tell(OWN, ())  # from now on servers are waited for
+        await self.keep(self._follow(store), partial(trouble.nudge, store))
+
+    async def keep(self, following: Coroutine[Any, Any, None], tell: trouble.Tell) -> None:
+        """Keep Envoy running while its routes are followed, until cancelled; `tell` hears of silent servers."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.supervise())
-            group.create_task(self._follow(store))
-            group.create_task(trouble.watch(store, self.place.unreachable, lambda: self._routes))
+            group.create_task(following)
+            group.create_task(trouble.watch(self.place.unreachable, lambda: self._routes, tell))
             if self.ssl_cert:
                 group.create_task(self.renew_certificate())
 
@@ -229,6 +242,10 @@ class Proxy(LoggingConfigurable):
         self.meters.replaced(took, refused=in_force is False)
         self.log.debug("routes=%d version=%s after=%.3fs", len(chosen), snapshot.version, took)
         return True
+
+    async def may_replace(self) -> None:
+        """Wait until another replacement of the routes is due, so that they never take all of a core."""
+        await asyncio.sleep(self._pace.wait(time.monotonic()))
 
     # -- the process
 
@@ -313,7 +330,7 @@ class Proxy(LoggingConfigurable):
                     self.log.error("routes stay as they are, next try in 2s: %s", error)
                     timeout = 2.0
                 await bell.wait(timeout)
-                await asyncio.sleep(self._pace.wait(time.monotonic()))
+                await self.may_replace()
                 await bell.wait(0)  # what rang meanwhile is covered by the reading that follows
 
     def _snapshot(self, chosen: Iterable[Route]) -> resources.Snapshot:
@@ -348,6 +365,7 @@ class Proxy(LoggingConfigurable):
             port=self.port,
             base_url=self.base_url,
             hub_target=self.hub_target,
+            hub_word=self.hub_word,
             table_path=str(self.place.table),
             unreachable_path=str(self.place.unreachable),
             admin_path=str(self.place.admin),

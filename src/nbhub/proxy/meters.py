@@ -20,6 +20,9 @@ class Meters:
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
             registry=registry,
         )
+        self.follows = Gauge(
+            "nbhub_proxy_follows_hub", "1 while a proxy that runs apart hears of routes from a hub.", registry=registry
+        )
         self.restarts = Counter("nbhub_proxy_restarts", "Times that Envoy had ended by itself.", registry=registry)
 
     def replaced(self, seconds: float, *, refused: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from nbhub.core.model import Route
@@ -19,8 +19,11 @@ _INTERVAL = 0.5  # seconds between looks at what Envoy noted
 _PATIENCE = 5.0  # seconds until the same server is asked about again
 
 
-async def watch(store: Store, noted: Path, in_force: Callable[[], Sequence[Route]]) -> None:
-    """Have the reconciler look at once at each server that did not answer a request, until cancelled.
+Tell = Callable[[Sequence[Route]], Awaitable[None]]
+
+
+async def watch(noted: Path, in_force: Callable[[], Sequence[Route]], tell: Tell) -> None:
+    """Tell at once of the route to each server that did not answer a request, until cancelled.
 
     So the route of a server that died is withdrawn long before the reconciler would have polled it.
     """
@@ -33,18 +36,17 @@ async def watch(store: Store, noted: Path, in_force: Callable[[], Sequence[Route
             silent = set(discovery.take_lines(noted)) - asked.keys()
             if silent:
                 asked |= dict.fromkeys(silent, now)
-                await _nudge(store, [route for route in in_force() if paths.address(route.target) in silent])
+                await tell([route for route in in_force() if route.user and paths.address(route.target) in silent])
         except (NbhubError, OSError) as error:
             log.warning("servers that do not answer are left to the next poll: %s", error)
 
 
-async def _nudge(store: Store, silent: Iterable[Route]) -> None:
+async def nudge(store: Store, silent: Sequence[Route]) -> None:
+    """Have the reconciler look at the servers of these routes."""
     async with store.write() as tx:
-        found = [await servers.get(tx, route.user, route.server) for route in silent if route.user]
-        ids = [server.id for server in found if server is not None]
-        if ids:
-            log.info("servers=%d do not answer, to be looked at", len(ids))
-            await servers.nudge(tx, ids, store.clock())
+        count = await servers.nudge_named(tx, [(route.user, route.server) for route in silent], store.clock())
+    if count:
+        log.info("servers=%d do not answer, to be looked at", count)
 
 
 def explain_exit(words: str, status: int | None, address: str, envoy_log: Path) -> str:

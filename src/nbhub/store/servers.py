@@ -21,8 +21,7 @@ from nbhub.store.transaction import Reading, Writing
 __all__ = [
     "KEEP", "ask_start", "ask_stop", "ask_stop_all", "ask_stop_idle", "by_id", "claim", "count_active",
     "count_named", "count_starting", "create", "delete", "everybodys", "get", "is_others", "next_due", "nudge",
-    "of_users",
-    "record", "release", "renew", "routes", "starting", "touch_many", "update_spec",
+    "nudge_named", "of_users", "record", "release", "renew", "routes", "starting", "touch_many", "update_spec",
 ]  # fmt: skip
 
 
@@ -218,6 +217,15 @@ async def nudge(tx: Writing, ids: Sequence[int], now: float) -> None:
     """Have these servers looked at now."""
     if await tx.execute(_NUDGE, ids=list(ids), now=now):
         tx.ring("servers")
+
+
+async def nudge_named(tx: Writing, named: Iterable[tuple[str, str]], now: float) -> int:
+    """Have servers looked at now, by user and name; return how many of them there are."""
+    found = [await get(tx, user, name) for user, name in named]
+    ids = [server.id for server in found if server is not None]
+    if ids:
+        await nudge(tx, ids, now)
+    return len(ids)
 
 
 async def update_spec(

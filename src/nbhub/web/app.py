@@ -13,8 +13,9 @@ from starlette.routing import Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
 import nbhub
+from nbhub.core import feed
 from nbhub.errors import NotFound, PayloadTooLarge
-from nbhub.web import client, errors, login, pages, stopped
+from nbhub.web import client, errors, login, pages, proxies, stopped
 from nbhub.web.activity import Activity
 from nbhub.web.api import table
 from nbhub.web.api.dispatch import Api
@@ -46,6 +47,7 @@ class FrontDesk:
         self.closing = asyncio.Event()
         settings = desk.settings
         self._hub = settings.hub_prefix
+        self._proxies_path = f"{settings.base_url}{feed.PATH}"
         self._api_path, self._api_slash = f"{self._hub}api", f"{self._hub}api/"
         self._api = Api(desk, self.identities, self.activity, table.endpoints)
         self._pages = Pages(f"{settings.base_url}hub", [*pages.routes(desk), *login.routes(desk)])
@@ -72,7 +74,7 @@ class FrontDesk:
         scope["nbhub.handler"] = "unknown"
         path: str = scope["path"]
         scope["nbhub.page"] = not (path.startswith(self._api_slash) or path == self._api_path)
-        client.believe_proxy(scope, self.desk.settings)
+        client.believe_proxy(scope, self.desk.settings, self.desk.proxy_words)
         answer = Answer(scope, send, self._common)
         try:
             await self._guarded(scope, receive, answer)
@@ -83,6 +85,10 @@ class FrontDesk:
     async def _guarded(self, scope: Scope, receive: Receive, answer: Answer) -> None:
         """Route, and turn an error into an answer unless one has begun."""
         try:
+            if scope["path"] == self._proxies_path:
+                scope["nbhub.handler"], scope["nbhub.page"] = "proxy", False
+                await proxies.follow(self.desk, self.closing, scope, receive, answer)
+                return
             if scope["method"] not in _BODILESS:
                 receive = bounded(scope, receive, self.desk.settings.max_body_bytes)
             await self._route(scope, receive, answer)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from starlette.types import Scope
 
+from nbhub.core import feed
 from nbhub.web.desk import WebSettings
+
+_WORD = feed.HEADER.encode()
 
 
 def headers(scope: Scope) -> Mapping[bytes, bytes]:
@@ -22,10 +25,14 @@ def header(scope: Scope, name: bytes) -> str:
     return headers(scope).get(name, b"").decode("latin-1")
 
 
-def believe_proxy(scope: Scope, settings: WebSettings) -> None:
-    """Replace scheme and client address by what our own proxy says of them; others are not believed."""
+def believe_proxy(scope: Scope, settings: WebSettings, words: Sequence[str] = ()) -> None:
+    """Replace scheme and client address by what our own proxy says of them; others are not believed.
+
+    Ours are those at trusted addresses, and those that run apart, which know one of `words`.
+    """
     client = scope.get("client")
-    if client is None or client[0] not in settings.trusted_proxies:
+    trusted = client is not None and client[0] in settings.trusted_proxies
+    if not trusted and not (words and feed.is_one_of(header(scope, _WORD), words)):
         return
     said = headers(scope)
     scheme = said.get(b"x-forwarded-proto")

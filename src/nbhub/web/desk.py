@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from nbhub.core import feed
+
 if TYPE_CHECKING:
     from nbhub.authenticators.base import Authenticator
     from nbhub.core.secrets import Keys
@@ -72,3 +74,9 @@ class Desk:
     keys: Keys
     clock: Callable[[], float]
     metrics: Metrics
+    proxy_tokens: tuple[str, ...] = ()  # any of them lets a proxy that runs apart follow the routes
+    proxy_words: tuple[str, ...] = field(init=False)  # what such proxies say of themselves with what they pass on
+
+    def __post_init__(self) -> None:
+        """Derive what follows from the rest."""
+        self.proxy_words = tuple(feed.word(token) for token in self.proxy_tokens)
