@@ -15,7 +15,7 @@ from typing import Any
 
 import uvloop
 
-from nbhub import accounts, config, notebooks, reload, secret, serve, services, shared_token
+from nbhub import accounts, config, notebooks, notify, reload, secret, serve, services, shared_token
 from nbhub.app import Hub, url_host
 from nbhub.authenticators.admission import Admission, make_named_users
 from nbhub.authenticators.base import Authenticator
@@ -53,7 +53,9 @@ async def _run(hub: Hub, say: Say, reread: reload.Reread | None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, operation.asked_to_stop, number)
     async with operation.running():
+        notify.tell(os.environ, notify.READY, f"STATUS=Serving at {hub.address}")
         await operation.stop_asked.wait()
+        notify.tell(os.environ, notify.STOPPING)
     say("Stopped.")
     return 1 if operation.failed else 0
 
@@ -88,6 +90,8 @@ class Operation:
             task = asyncio.create_task(reload.renew(self, reread), name="reload")
             self._reloads.add(task)
             task.add_done_callback(self._reloads.discard)
+            notify.tell(os.environ, notify.reloading())
+            task.add_done_callback(lambda _: notify.tell(os.environ, notify.READY))
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -149,7 +149,12 @@ async def sign_up(page: Page, link: str, name: str = "", password: str = PASSWOR
     await page.get_by_label("Password", exact=True).fill(password)
     await page.get_by_label("The same password again").fill(password)
     await page.get_by_role("button", name="Make the account").click()
-    await page.wait_for_url("**/hub/home")
+    await page.wait_for_url(re.compile(r"/hub/(home|admin/who)$"))
+    if page.url.endswith("/who"):  # the first administrator
+        await page.get_by_label("Only whom you invite").check()
+        await page.get_by_role("button", name="Go on").click()
+        await page.wait_for_url(re.compile(r"/hub/admin(\?|$)"))
+        await page.goto("/hub/home")
 
 
 async def invite(admin: Page, name: str = "") -> str:

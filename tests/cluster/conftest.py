@@ -6,9 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from servers.cluster_fixtures import cluster, in_one_group, kubectl, namespace, notebook_image, small_image
+from servers.cluster_fixtures import (
+    cluster,
+    hub_image,
+    in_one_group,
+    kubectl,
+    namespace,
+    notebook_image,
+    small_image,
+)
 
-__all__ = ["cluster", "kubectl", "namespace", "notebook_image", "small_image"]
+__all__ = ["cluster", "hub_image", "kubectl", "namespace", "notebook_image", "small_image"]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -130,11 +130,11 @@ def test_commands_and_timeouts(tmp_path: Path) -> None:
 
 def test_the_secret_and_where_it_comes_from(tmp_path: Path) -> None:
     given, named, kept = b"g" * 32, "6e" * 32, tmp_path / "cookie_secret"
-    assert secret.find(given, "", tmp_path, {}) == given
-    assert secret.find("6e" * 32, "", tmp_path, {secret.VARIABLE: "6f" * 32}) == bytes.fromhex(named)
-    assert secret.find("", str(kept), tmp_path, {secret.VARIABLE: "6f" * 32}) == bytes.fromhex("6f" * 32)
+    assert secret.find(given, "", tmp_path, {}) == (given,)
+    assert secret.find("6e" * 32, "", tmp_path, {secret.VARIABLE: "6f" * 32}) == (bytes.fromhex(named),)
+    assert secret.find("", str(kept), tmp_path, {secret.VARIABLE: "6f" * 32}) == (bytes.fromhex("6f" * 32),)
     made = secret.find("", str(kept), tmp_path, {})
-    assert made == bytes.fromhex(kept.read_text()) == secret.find("", str(kept), tmp_path, {})
+    assert made == (bytes.fromhex(kept.read_text()),) == secret.find("", str(kept), tmp_path, {})
     assert kept.stat().st_mode & 0o777 == 0o600
     kept.chmod(0o644)
     with pytest.raises(ConfigError, match="can be read by everybody"):
@@ -143,7 +143,7 @@ def test_the_secret_and_where_it_comes_from(tmp_path: Path) -> None:
         secret.find("short", "", tmp_path, {})
     assert hub_of(tmp_path, "c.JupyterHub.cookie_secret = b'g' * 32\n").cookie_secret == given
     hub = hub_of(tmp_path, f"c.JupyterHub.cookie_secret = {named!r}\n")
-    assert secret.find(hub.cookie_secret, "", tmp_path, os.environ) == bytes.fromhex(named)
+    assert secret.find(hub.cookie_secret, "", tmp_path, os.environ) == (bytes.fromhex(named),)
 
 
 def test_the_web_is_told(tmp_path: Path) -> None:

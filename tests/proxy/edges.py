@@ -31,7 +31,8 @@ class Upstream:
     def __init__(self, name: str) -> None:
         self.name = name
         self.port = 0
-        self.requests = 0
+        self.requests = 0  # whose head arrived
+        self.answered = 0  # that arrived whole
 
     @property
     def target(self) -> str:
@@ -63,6 +64,7 @@ class Upstream:
         if request.path.endswith("/slow"):
             await asyncio.sleep(float(request.query["seconds"]))
         body = await request.read()
+        self.answered += 1
         seen = {
             "who": self.name,
             "method": request.method,

@@ -133,7 +133,8 @@ def _digest(paths: list[Path]) -> str:
 
 def _build(reference: str, containerfile: Path, context: Path) -> None:
     settings: Mapping[str, str] = {name: os.environ[name] for name in PIP_SETTINGS if name in os.environ}
-    command = ["buildah", "build", "--isolation", "chroot", "--build-arg", f"BASE={BASE}", "-t", reference]
+    # Layers are kept, so that a change of our code installs no package anew.
+    command = ["buildah", "build", "--layers", "--isolation", "chroot", "--build-arg", f"BASE={BASE}", "-t", reference]
     for name, value in settings.items():
         command += ["--build-arg", f"{name}={value}"]
     for path in ("/etc/ssl/certs/ca-certificates.crt", "/etc/pip.conf"):

@@ -17,7 +17,7 @@ from nbhub.spawners.kubernetes.settings import KubeSettings
 from servers import cluster as clusters
 from servers.cluster import ROOT, Cluster
 
-__all__ = ["cluster", "kubectl", "namespace", "notebook_image", "small_image"]
+__all__ = ["cluster", "hub_image", "kubectl", "namespace", "notebook_image", "small_image"]
 
 # What a hub may do in its namespace, whatever its settings are, and nothing beyond.
 EVERYTHING = KubeSettings(events_enabled=True, storage_pvc_ensure=True, delete_pvc=True, services_enabled=True)
@@ -102,6 +102,16 @@ def notebook_image(cluster: Cluster) -> str:
     if not containerfile.exists():
         pytest.fail(f"{containerfile} is not there")
     return _image(cluster, "notebook", containerfile, ROOT, [ROOT / "src/nbhub/notebook-requirements.lock"])
+
+
+@pytest.fixture(scope="session")
+def hub_image(cluster: Cluster) -> str:
+    """The image that the Containerfile builds: the hub of this checkout, and Envoy."""
+    sources = [path for path in (ROOT / "src" / "nbhub").rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    images = [path for path in (ROOT / "deploy" / "images" / "hub").iterdir() if path.is_file()]
+    locks = [ROOT / "requirements" / name for name in ("build.lock", "image.lock", "envoy.lock")]
+    depends = [ROOT / "pyproject.toml", *locks, *sorted(images), *sorted(sources)]
+    return _image(cluster, "hub", ROOT / "Containerfile", ROOT, depends)
 
 
 def _image(cluster: Cluster, name: str, containerfile: Path, context: Path, depends: list[Path]) -> str:

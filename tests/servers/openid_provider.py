@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import html
 import re
 import shutil
@@ -22,13 +23,23 @@ def available() -> bool:
     """Say whether the provider can be run, after fetching it if need be."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         return False
-    if not (FOLDER / "node_modules" / "oidc-provider").is_dir():
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        shutil.copy(SOURCE / "package.json", FOLDER)
-        command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--no-package-lock"]
-        if subprocess.run(command, cwd=FOLDER, timeout=300, check=False).returncode != 0:
-            return False
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with (FOLDER / "lock").open("w") as lock:  # several test processes may ask at once
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _installed()
+
+
+def _installed() -> bool:
+    done = FOLDER / "installed"
+    wanted = (SOURCE / "package.json").read_text()
     shutil.copy(SOURCE / "provider.mjs", FOLDER)
+    if done.exists() and done.read_text() == wanted:
+        return True
+    shutil.copy(SOURCE / "package.json", FOLDER)
+    command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--no-package-lock"]
+    if subprocess.run(command, cwd=FOLDER, timeout=300, check=False).returncode != 0:
+        return False
+    done.write_text(wanted)
     return True
 
 

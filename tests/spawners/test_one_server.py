@@ -197,7 +197,7 @@ async def test_overrides_ask_functions_merge_dicts_and_know_their_names() -> Non
     [
         (
             {"cpu_limits": 1},
-            "profile big of this hub changes 'cpu_limits', which is no setting. Did you mean cpu_limit?",
+            "changes 'cpu_limits', which is no setting. Did you mean cpu_limit?",
         ),
         ({"cpu_limit": [1]}, "profile big of this hub gives the setting cpu_limit a value that it does not take"),
         ({"cpu_limit": lambda spawner: 1 / 0}, r"The setting profile big: cpu_limit of this hub failed \(ZeroDivision"),

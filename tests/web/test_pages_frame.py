@@ -100,7 +100,8 @@ async def test_errors_are_shown_when_the_database_is_locked(hub: Any, tmp_path: 
         other.execute("ROLLBACK")
     assert answer.status_code == 503
     page = read(answer)
-    assert "Not available right now" in page.words
+    assert "The database is locked by another program" in page.words
+    assert "Try again" in page.words
     assert "Traceback" not in page.source
     assert (await submit(browser, form)).status_code == 303
 

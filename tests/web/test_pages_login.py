@@ -164,7 +164,7 @@ async def test_the_first_administrator(native_hub: Any) -> None:
     again = read(wrong).form("/hub/signup")
     assert again.fields["username"] == "ada"
     answer = await submit(client, again, password=PASSWORD, again=PASSWORD)
-    assert (answer.status_code, answer.headers["location"]) == (303, "/hub/home")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/hub/admin/who")
     assert (await client.get("/hub/admin")).status_code == 200
     used = await native_hub.client().get(f"/hub/signup?code={code}")
     assert used.status_code == 404

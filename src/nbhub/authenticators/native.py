@@ -12,8 +12,8 @@ from nbhub.authenticators import passwords
 from nbhub.authenticators.base import Authenticator, Identity, PasswordAuthenticator
 from nbhub.core import secrets
 from nbhub.core.model import User
-from nbhub.errors import Conflict, Forbidden, NotFound, TooManyRequests
-from nbhub.store import Reading, Store, Writing, grants, users
+from nbhub.errors import BadRequest, Conflict, Forbidden, NotFound, TooManyRequests
+from nbhub.store import Reading, Store, Writing, choices, grants, users
 from nbhub.store.logins import Purpose
 from nbhub.store.users import Invitation
 
@@ -22,6 +22,8 @@ RESET_SECONDS = 86400.0
 _YEARS = 100 * 365 * 86400.0
 MOST_WAITING = 200  # sign-ups that wait for approval; more are refused, since anybody can send them
 _APPROVAL: Final = "approval"
+RULES = ("closed", "approval", "open")
+_CHOICE = "signup"
 
 GONE = "This link does not work any more: it was used already, or is too old. Ask your administrator for a new one."
 
@@ -41,10 +43,12 @@ class NativeAuthenticator(PasswordAuthenticator):
     keeps_passwords = True
 
     signup = Enum(
-        ("closed", "approval", "open"),
-        "closed",
+        RULES,
+        None,
+        allow_none=True,
         help="Who may make an account: closed, only who was invited; approval, anybody, and an administrator lets "
-        "them in; open, anybody at once. Open it only where everybody who can reach the hub may use it.",
+        "them in; open, anybody at once. Open it only where everybody who can reach the hub may use it. Without this "
+        "setting it is what an administrator chooses on the page /hub/admin/who, and closed until then.",
     ).tag(config=True)
 
     @default("allow_existing_users")
@@ -85,11 +89,43 @@ class NativeAuthenticator(PasswordAuthenticator):
             user = await users.get(tx, identity.name)
         return user is not None and user.admin
 
+    async def check(self) -> None:
+        """See Authenticator."""
+        self._rule_at_start = await self.signup_rule()
+
     def warning(self) -> str:
         """See Authenticator."""
-        if self.signup != "open":
+        if (self.signup or getattr(self, "_rule_at_start", "")) != "open":
             return ""
-        return "Everybody who can reach this hub can make an account (NativeAuthenticator.signup is open)."
+        whose = "NativeAuthenticator.signup is" if self.signup else "chosen on the page /hub/admin/who:"
+        return f"Everybody who can reach this hub can make an account ({whose} open)."
+
+    # -- who may make an account -------------------------------------------------------------------------------------
+
+    async def signup_rule(self) -> str:
+        """Return who may make an account: one of RULES, as the configuration says or an administrator chose."""
+        if self.signup is not None:
+            return str(self.signup)
+        async with self._store.read() as tx:
+            chosen = await choices.get(tx, _CHOICE)
+        return chosen if chosen in RULES else RULES[0]
+
+    async def signup_is_undecided(self) -> bool:
+        """Neither the configuration nor an administrator has said who may make an account."""
+        if self.signup is not None:
+            return False
+        async with self._store.read() as tx:
+            return await choices.get(tx, _CHOICE) not in RULES
+
+    async def choose_signup(self, rule: str) -> None:
+        """Remember who may make an account. Raises BadRequest for what is no rule, or when the configuration rules."""
+        if self.signup is not None:
+            raise BadRequest("The configuration says who may make an account (NativeAuthenticator.signup).")
+        if rule not in RULES:
+            raise BadRequest("Choose who may make an account.")
+        async with self._store.write() as tx:
+            await choices.put(tx, _CHOICE, rule)
+        self.log.info("sign-up is %s now", rule)
 
     # -- links -------------------------------------------------------------------------------------------------------
 
@@ -164,8 +200,8 @@ class NativeAuthenticator(PasswordAuthenticator):
 
         Raises Forbidden when sign-up is closed, otherwise as `accept`.
         """
-        name, now = self.normalize(username), self._clock()
-        if self.signup == "closed":
+        name, now, rule = self.normalize(username), self._clock(), await self.signup_rule()
+        if rule == "closed":
             raise Forbidden("Accounts of this hub are by invitation. Ask your administrator for a link.")
         if name in self.admin_users or name in self.blocked_users:
             raise Conflict(f"The name {name} cannot be had. Choose another one.")
@@ -175,10 +211,10 @@ class NativeAuthenticator(PasswordAuthenticator):
         hashed = await self._hasher.hash(password)
         async with self._store.write() as tx:
             waiting = [i for i in await users.list_invitations(tx, now) if i.purpose == _APPROVAL]
-            if self.signup == "approval" and len(waiting) >= MOST_WAITING:
+            if rule == "approval" and len(waiting) >= MOST_WAITING:
                 raise TooManyRequests("Too many accounts wait for approval. Tell your administrator.", 3600)
             user = await self._create(tx, name, hashed)
-            if self.signup == "approval":
+            if rule == "approval":
                 await self._offer(tx, _APPROVAL, name, admin=False, by=str(user.id), seconds=_YEARS)
                 return None
             await self._throttle.trust(tx, name, address, now)

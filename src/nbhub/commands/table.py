@@ -180,6 +180,19 @@ COMMANDS: Mapping[str, Command] = {
         "Examples\n  nbhub kubernetes init\n"
         "  nbhub kubernetes init our-hub --namespace=hub --host=hub.example.org --image=reg.example.org/nbhub:0.1.0",
     ),
+    "systemd": Command(
+        "nbhub.commands.systemd.systemd",
+        "systemd install [--dry-run] [--force] [--root DIR]",
+        "write a hardened systemd unit for a hub with these options, or print it",
+        words=(1, 1),
+        flags=("--dry-run", "--force"),
+        values=("--root",),
+        more="The hub runs as the user nbhub, or as root if its servers run as the users who log in. Data is in\n"
+        "/var/lib/nbhub, the secret in /etc/nbhub/secret. Servers and proxy outlive a restart, unless the\n"
+        "configuration says c.Hub.cleanup_servers = True. --root writes below a folder, for images.\n\n"
+        "Examples\n  nbhub systemd install --dry-run -f /etc/nbhub/nbhub_config.py\n"
+        "  nbhub systemd install -f /etc/nbhub/nbhub_config.py --ip=0.0.0.0 --port=80",
+    ),
     "version": Command(
         "nbhub.commands.settings.version", "version", "print the version", more="Examples\n  nbhub version"
     ),

@@ -20,7 +20,7 @@ from nbhub.authenticators.native import NativeAuthenticator, native_of
 from nbhub.core.model import User
 from nbhub.errors import BadRequest, Conflict, Forbidden, NbhubError, NotFound, TooManyRequests, Unavailable
 from nbhub.store import servers
-from nbhub.web import client, forms, identity, places, redirect, render, xsrf
+from nbhub.web import client, forms, identity, pages_entry, places, redirect, render, xsrf
 from nbhub.web.desk import Desk
 
 log = logging.getLogger("nbhub.login")
@@ -178,7 +178,7 @@ async def _login_page(request: Request, status: int = 200, problem: str = "", us
         otp_prompt=next((_prompt(one) for one in ways.values() if one.request_otp), ""),
         ways=ways,
         providers={name: one for name, one in ways.items() if isinstance(one, RedirectAuthenticator)},
-        open_to_strangers=native is not None and native.signup != "closed",
+        open_to_strangers=native is not None and await native.signup_rule() != "closed",
         next=places.wanted(request),
         said=places.said(request),
     )
@@ -266,12 +266,14 @@ async def take_signup(request: Request) -> Response:
         user = await admit(places.desk(request), _known_here(request, found))
     except (BadRequest, Conflict, Forbidden, TooManyRequests) as error:
         return await _signup_page(request, code, error, name[:255])
-    return await _enter(request, user, f"{places.desk(request).settings.hub_prefix}home")
+    home = f"{places.desk(request).settings.hub_prefix}home"
+    return await _enter(request, user, await pages_entry.first(request, user) or home)
 
 
 async def _signup_page(request: Request, code: str, error: NbhubError | None = None, username: str = "") -> Response:
     source = _native(request)
-    if not code and source.signup == "closed":
+    rule = await source.signup_rule()
+    if not code and rule == "closed":
         raise Forbidden("Accounts of this hub are by invitation. Ask your administrator for a link.")
     invitation = await source.invited(code, "signup") if code else None
     return await render.page(
@@ -280,7 +282,7 @@ async def _signup_page(request: Request, code: str, error: NbhubError | None = N
         200 if error is None else error.status,
         code=code,
         invitation=invitation,
-        needs_approval=not code and source.signup == "approval",
+        needs_approval=not code and rule == "approval",
         username=username,
         problem="" if error is None else error.message,
     )

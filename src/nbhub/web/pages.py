@@ -21,6 +21,7 @@ from nbhub.web import (
     identity,
     own_looks,
     pages_admin,
+    pages_entry,
     pages_server,
     pages_tokens,
     places,
@@ -48,6 +49,7 @@ def routes(desk: Desk) -> list[Route]:
         Route("/security/csp-report", policy_report, methods=["POST"]),
         *pages_server.routes(desk),
         *pages_tokens.routes(desk),
+        *pages_entry.routes(desk),
         *pages_admin.routes(desk),
     ]
 

@@ -239,6 +239,7 @@ async def _page(request: Request, asking: Principal, error: NbhubError | None = 
         waiting=waiting,
         links=[link for link in invitations if _is_link(link)],
         keeps_passwords=source is not None,
+        signup="" if source is None else await source.signup_rule(),
         may_manage=asking.holds("admin:users"),
         has_options=desk.spawner.asks_options,
         query=query,

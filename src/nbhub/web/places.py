@@ -30,6 +30,9 @@ SAID = {
     "admin": "The user is an administrator now.",
     "not-admin": "The user is no longer an administrator.",
     "approved": "The user can log in now.",
+    "closed": "Accounts are by invitation only. Make a link for each person below.",
+    "approval": "Anybody may ask for an account now; the administration page shows who waits to be let in.",
+    "open": "Anybody who can reach this hub can make an account now.",
     "withdrawn": "The link no longer works.",
 }
 

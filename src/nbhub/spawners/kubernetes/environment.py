@@ -10,8 +10,9 @@ from typing import Any
 
 from nbhub.core.launch import Launch
 from nbhub.spawners.kubernetes.names import Names, expand
-from nbhub.spawners.kubernetes.plain import Plain, deep, plain
+from nbhub.spawners.kubernetes.plain import deep, plain
 from nbhub.spawners.kubernetes.settings import KubeSettings
+from nbhub.spawners.kubernetes.spelling import Plain
 
 _REFERENCE = re.compile(r"(?<!\$)\$\(([^)\s]+)\)")
 

@@ -18,9 +18,9 @@ from nbhub.core.launch import HubAddress
 from nbhub.errors import NbhubError
 from nbhub.spawners.kubernetes import access, refusals, rights, trial
 from nbhub.spawners.kubernetes.api import Api, Refused, Target
-from nbhub.spawners.kubernetes.plain import Plain
 from nbhub.spawners.kubernetes.rights import Right
 from nbhub.spawners.kubernetes.settings import KubeSettings
+from nbhub.spawners.kubernetes.spelling import Plain
 from nbhub.spawners.kubernetes.trial import Trial
 
 SKEW_SECONDS = 2.0

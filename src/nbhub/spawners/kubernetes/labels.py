@@ -9,8 +9,8 @@ from typing import Any
 from nbhub.core.launch import Launch
 from nbhub.spawners.kubernetes import slugs
 from nbhub.spawners.kubernetes.names import Names, expand_all
-from nbhub.spawners.kubernetes.plain import Plain
 from nbhub.spawners.kubernetes.settings import KubeSettings
+from nbhub.spawners.kubernetes.spelling import Plain
 
 USER, SERVER = "hub.jupyter.org/username", "hub.jupyter.org/servername"
 MANAGED_BY = "app.kubernetes.io/managed-by"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from nbhub.core.launch import Launch
 from nbhub.spawners.kubernetes import labels, slugs
 from nbhub.spawners.kubernetes.names import Names, expand_all
-from nbhub.spawners.kubernetes.plain import Plain
 from nbhub.spawners.kubernetes.settings import KubeSettings
+from nbhub.spawners.kubernetes.spelling import Plain
 
 
 def namespace(settings: KubeSettings, launch: Launch, names: Names) -> Plain:

@@ -11,11 +11,11 @@ from nbhub.spawners.kubernetes import environment
 from nbhub.spawners.kubernetes.names import Names
 from nbhub.spawners.kubernetes.namespace import namespace
 from nbhub.spawners.kubernetes.naming import names_of
-from nbhub.spawners.kubernetes.plain import Plain
 from nbhub.spawners.kubernetes.pod import pod
 from nbhub.spawners.kubernetes.secret import secret
 from nbhub.spawners.kubernetes.service import service
 from nbhub.spawners.kubernetes.settings import KubeSettings
+from nbhub.spawners.kubernetes.spelling import Plain
 from nbhub.spawners.kubernetes.volume import claim
 
 

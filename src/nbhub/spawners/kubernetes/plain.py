@@ -2,60 +2,39 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
-Plain = dict[str, Any]
-
-
-def camel(name: str) -> str:
-    """Return `run_as_user` as `runAsUser`; names that are so already stay."""
-    if "_" not in name:
-        return name
-    first, *rest = name.split("_")
-    return first + "".join(part[:1].upper() + part[1:] for part in rest)
-
-
-def snake(name: str) -> str:
-    """Return `runAsUser` as `run_as_user`, in the way of the Kubernetes client for Python."""
-    parted = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name)
-    return re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", parted).lower()
+from nbhub.spawners.kubernetes.models import is_model, plain_of
+from nbhub.spawners.kubernetes.spelling import Plain, camel
 
 
 def plain(value: Any) -> Any:
     """Return a structure without objects of a Kubernetes client: they become dicts with the names of the API."""
+    if is_model(value):
+        return plain_of(value)
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set):
-        return [plain(item) for item in value]
-    attributes = getattr(value, "attribute_map", None)
-    if isinstance(attributes, Mapping):  # kubernetes, kubernetes_asyncio
-        found = ((key, getattr(value, name, None)) for name, key in attributes.items())
-        return {key: plain(item) for key, item in found if item is not None}
-    if hasattr(value, "to_dict"):  # lightkube, and what keeps the names of the API by itself
-        return plain(value.to_dict())
-    return value
+    return [plain(item) for item in value] if isinstance(value, list | tuple | set) else value
 
 
-def top(value: Mapping[str, Any]) -> Plain:
+def top(value: Any) -> Plain:
     """Return a structure whose own keys are in camelCase; what is below them stays as it is."""
-    return {camel(str(key)): plain(item) for key, item in value.items()}
+    return {camel(key): item for key, item in plain(value).items()}
 
 
 def deep(value: Any) -> Any:
     """Return a structure with all keys in camelCase; for parts without keys that users choose."""
     if isinstance(value, Mapping):
         return {camel(str(key)): deep(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [deep(item) for item in value]
-    return value
+    return [deep(item) for item in value] if isinstance(value, list) else value
 
 
 def listed(value: Any) -> list[Any]:
     """Return the items of a list, or those of a dict in the order of its keys."""
     items = [value[key] for key in sorted(value)] if isinstance(value, Mapping) else list(value or ())
-    return [top(item) if isinstance(item, Mapping) else plain(item) for item in items if item is not None]
+    found = [plain(item) for item in items if item is not None]
+    return [top(item) if isinstance(item, dict) else item for item in found]
 
 
 def without_nothing(**fields: Any) -> Plain:

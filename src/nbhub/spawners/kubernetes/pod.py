@@ -9,8 +9,9 @@ from typing import Any
 from nbhub.core.launch import Launch
 from nbhub.spawners.kubernetes import labels
 from nbhub.spawners.kubernetes.names import Names, expand, expand_all
-from nbhub.spawners.kubernetes.plain import Plain, listed, plain, top, without_nothing
+from nbhub.spawners.kubernetes.plain import listed, plain, top, without_nothing
 from nbhub.spawners.kubernetes.settings import KubeSettings
+from nbhub.spawners.kubernetes.spelling import Plain
 
 CONTAINER = "notebook"
 PORT = "notebook-port"

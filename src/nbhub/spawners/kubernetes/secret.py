@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from nbhub.core.launch import Launch
 from nbhub.spawners.kubernetes import labels
 from nbhub.spawners.kubernetes.names import Names
-from nbhub.spawners.kubernetes.plain import Plain
 from nbhub.spawners.kubernetes.settings import KubeSettings
+from nbhub.spawners.kubernetes.spelling import Plain
 
 
 def secret(settings: KubeSettings, launch: Launch, names: Names, values: Mapping[str, str]) -> Plain:

@@ -8,9 +8,9 @@ from typing import Any
 from nbhub.core.launch import Launch
 from nbhub.spawners.kubernetes import labels
 from nbhub.spawners.kubernetes.names import Names, host
-from nbhub.spawners.kubernetes.plain import Plain
 from nbhub.spawners.kubernetes.pod import PORT
 from nbhub.spawners.kubernetes.settings import KubeSettings
+from nbhub.spawners.kubernetes.spelling import Plain
 
 
 def service(settings: KubeSettings, launch: Launch, names: Names) -> Plain:

@@ -21,9 +21,9 @@ from nbhub.core.model import Server, User
 from nbhub.errors import SpawnError
 from nbhub.spawners.kubernetes import explain, objects, seen
 from nbhub.spawners.kubernetes.api import Api, Refused, Target
-from nbhub.spawners.kubernetes.plain import Plain
 from nbhub.spawners.kubernetes.settings import KubeSettings
 from nbhub.spawners.kubernetes.sight import Sight
+from nbhub.spawners.kubernetes.spelling import Plain
 
 MARK = "nbhub.io/doctor"
 SCRIPT = Path(__file__).with_name("trial_script.py")

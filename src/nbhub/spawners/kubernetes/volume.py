@@ -21,8 +21,9 @@ from nbhub.errors import SpawnError
 from nbhub.spawners.kubernetes import labels, slugs
 from nbhub.spawners.kubernetes.names import SERVER_FIELDS, USER_FIELDS, Names, expand, expand_all, field_names
 from nbhub.spawners.kubernetes.naming import kept_names, names_of
-from nbhub.spawners.kubernetes.plain import Plain, top, without_nothing
+from nbhub.spawners.kubernetes.plain import top, without_nothing
 from nbhub.spawners.kubernetes.settings import KubeSettings
+from nbhub.spawners.kubernetes.spelling import Plain
 
 Metadata = Mapping[str, Any]
 

