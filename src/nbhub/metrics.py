@@ -72,6 +72,7 @@ class Metrics:
         self.active_users = Gauge(
             f"{prefix}_active_users", "Users who were active in the period.", ["period"], registry=registry
         )
+        self.database_up = Gauge("nbhub_database_up", "1 while this hub reaches its database.", registry=registry)
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)

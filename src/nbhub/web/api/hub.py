@@ -11,6 +11,7 @@ from starlette.types import Scope
 
 import nbhub
 from nbhub import metrics
+from nbhub.errors import DatabaseUnavailable
 from nbhub.store import servers, users
 from nbhub.web import client
 from nbhub.web.api.endpoints import OPEN, Access, Call, Endpoints, Reply, empty, json, on_hub
@@ -70,13 +71,17 @@ async def get_info(call: Call) -> Reply:
 
 @endpoints(METRICS, "GET", "metrics")
 async def get_metrics(call: Call) -> Reply:
-    """Give all meters to Prometheus; what the whole hub shares is counted now."""
+    """Give all meters to Prometheus; what the whole hub shares is counted now, unless the database is away."""
     meters, now = call.desk.metrics, call.desk.clock()
-    async with call.desk.store.scan() as tx:
-        meters.total_users.set(await users.count(tx))
-        meters.running_servers.set(await servers.count_active(tx))
-        for period, seconds in _PERIODS.items():
-            meters.active_users.labels(period).set(await users.count_active(tx, now - seconds))
+    try:
+        async with call.desk.store.scan() as tx:
+            meters.total_users.set(await users.count(tx))
+            meters.running_servers.set(await servers.count_active(tx))
+            for period, seconds in _PERIODS.items():
+                meters.active_users.labels(period).set(await users.count_active(tx, now - seconds))
+        meters.database_up.set(1)
+    except DatabaseUnavailable:
+        meters.database_up.set(0)
     return Reply(200, meters.text(), ((b"content-type", metrics.CONTENT_TYPE.encode()),))
 
 
