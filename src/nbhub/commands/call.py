@@ -28,7 +28,10 @@ class Call:
         hub, warnings = built(config.load(self.options))
         log.configure(str(hub.log_level), as_json=hub.log_json)
         for warning in warnings:
-            print(f"nbhub: {warning}", file=sys.stderr)
+            if hub.log_json:
+                log.tell(warning, "warning")
+            else:
+                print(f"nbhub: {warning}", file=sys.stderr)
         return hub
 
 

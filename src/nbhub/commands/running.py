@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from nbhub import apart, config, inspection, log, operation
 from nbhub.app import Hub
 from nbhub.commands.call import Call, built, say
-from nbhub.errors import ConfigError
+from nbhub.errors import ConfigError, NbhubError
 from nbhub.proxy import Proxy
+
+Say = Callable[[str], None]
 
 
 def run(call: Call) -> int:
     """Run a hub until it is told to stop."""
-    return operation.run(call.hub(), say, reread=lambda: built(config.load(call.options)))
+    return _told(
+        call, call.hub, lambda hub, say: operation.run(hub, say, reread=lambda: built(config.load(call.options)))
+    )
 
 
 def reload(call: Call) -> int:
@@ -22,10 +28,6 @@ def reload(call: Call) -> int:
 
 def proxy(call: Call) -> int:
     """Run a proxy apart from the hub until it is told to stop."""
-    loaded = config.load(call.options)
-    loaded.check_values([Hub, Proxy])  # the rest of a hub's file is none of the proxy's business
-    hub = config.build(Hub, loaded.config)
-    log.configure(str(hub.log_level), as_json=hub.log_json)
     values = call.values
     order = apart.Order(
         hub_url=values.get("--hub-url", ""),
@@ -34,7 +36,31 @@ def proxy(call: Call) -> int:
         health=values.get("--health", ""),
         linger=_seconds(values.get("--linger", "0")),
     )
-    return apart.run(hub, order, say)
+    return _told(call, lambda: _settings_of_proxy(call), lambda hub, say: apart.run(hub, order, say))
+
+
+def _settings_of_proxy(call: Call) -> Hub:
+    loaded = config.load(call.options)
+    loaded.check_values([Hub, Proxy])  # the rest of a hub's file is none of the proxy's business
+    hub = config.build(Hub, loaded.config)
+    log.configure(str(hub.log_level), as_json=hub.log_json)
+    return hub
+
+
+def _told(call: Call, settings: Callable[[], Hub], work: Callable[[Hub, Say], int]) -> int:
+    """Do the work; with JSON logs, whatever it writes, and why it fails, is a line of JSON."""
+    as_json = "--log-json" in call.options
+    try:
+        hub = settings()
+        as_json = hub.log_json
+        if as_json:
+            log.leave_nothing_out()
+        return work(hub, log.tell if as_json else say)
+    except NbhubError as error:
+        if not as_json:
+            raise
+        log.tell(error.message, "critical")
+        return 2 if isinstance(error, ConfigError) else 1
 
 
 def _seconds(text: str) -> float:
