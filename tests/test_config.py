@@ -149,9 +149,9 @@ def test_a_base_section_may_hold_what_a_derived_class_takes(tmp_path: Path) -> N
 
 
 def test_a_file_for_jupyterhub_is_only_warned_about(tmp_path: Path) -> None:
-    found = loaded(tmp_path, "c.JupyterHub.prot = 1\nc.KubeSpawner.image = 'x'", name="jupyterhub_config.py")
+    found = loaded(tmp_path, "c.JupyterHub.prot = 1\nc.DockerSpawner.image = 'x'", name="jupyterhub_config.py")
     kept, *others = found.check(CLASSES)
-    assert kept.startswith("jupyterhub_config.py, line 2: c.KubeSpawner is not here yet: the Kubernetes spawner comes")
+    assert kept.startswith("jupyterhub_config.py, line 2: c.DockerSpawner is not here yet: the container spawner comes")
     assert "jupyterhub_config.py, line 1: there is no setting c.Hub.prot. Did you mean port? It is ignored." in others
     assert "expected an int" in refusal(tmp_path, "c.JupyterHub.port = 'x'", name="jupyterhub_config.py")
     assert "--Hub.prot" in refusal(tmp_path, "c.JupyterHub.port = 1", "--Hub.prot=1", name="jupyterhub_config.py")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from traitlets import TraitType
+from traitlets import HasTraits, TraitType
 from traitlets.config import Application, Configurable, LoggingConfigurable
 
 from nbhub.config import FLAGS, OPTIONS
@@ -25,8 +25,9 @@ message that names the line.
 
 
 def own_settings(cls: type[Configurable]) -> dict[str, TraitType[Any, Any]]:
-    """Return the settings that `cls` itself declares, in its order; not what it inherits."""
-    names = [name for name in vars(cls) if name in cls.class_traits(config=True)]
+    """Return the settings that `cls` itself declares, in its order, or that its parts do; not what it inherits."""
+    declaring = [cls, *_parts(cls)]
+    names = [name for declared in declaring for name in vars(declared) if name in cls.class_traits(config=True)]
     return {name: cls.class_traits(config=True)[name] for name in names}
 
 
@@ -35,9 +36,19 @@ def sections(classes: Iterable[type[Configurable]]) -> list[type[Configurable]]:
     found: dict[type[Configurable], None] = {}
     for cls in classes:
         for base in reversed(cls.__mro__):
-            if issubclass(base, Configurable) and base not in _FRAMEWORK and own_settings(base):
+            if issubclass(base, Configurable) and base not in _FRAMEWORK and not _is_part(base) and own_settings(base):
                 found.setdefault(base)
     return list(found)
+
+
+def _parts(cls: type) -> list[type]:
+    """Return the bases that only hold a part of a class's settings, in files of their own."""
+    parts = [base for base in cls.__bases__ if _is_part(base)]
+    return [found for part in parts for found in (part, *_parts(part))]
+
+
+def _is_part(cls: type) -> bool:
+    return cls.__name__.endswith("Settings") and issubclass(cls, HasTraits)
 
 
 def markdown(classes: Iterable[type[Configurable]]) -> str:

@@ -15,7 +15,9 @@ from nbhub import cli, config
 from nbhub.app import Hub
 from nbhub.authenticators.base import PasswordAuthenticator, RedirectAuthenticator
 from nbhub.core.model import User
+from nbhub.spawners.kubernetes import hooked_pod, objects
 from nbhub.spawners.one_server import Subject, prepare
+from spawners.kubernetes.starts import prepared_launch
 
 CONFIGS = Path(__file__).parent / "configs"
 SOURCE = Path(__file__).parents[2] / "src"
@@ -43,7 +45,9 @@ def built(name: str, *argv: str) -> tuple[Hub, Any, config.Loaded]:
     return hub, config.build(hub.spawner_class, hub.config, parent=hub), loaded
 
 
-@pytest.mark.parametrize("name", ["local_dummy", "pam_groups", "services_culler", "oauth_admin_groups", "ldap"])
+@pytest.mark.parametrize(
+    "name", ["local_dummy", "pam_groups", "services_culler", "oauth_admin_groups", "ldap", "tmp_kubernetes"]
+)
 def test_a_file_that_a_hub_can_start_with(command: Check, name: str) -> None:
     status, out, err = command(f"{name}.py")
     assert (status, err) == (0, ""), out + err
@@ -106,16 +110,21 @@ def test_ldap() -> None:
     assert list(spawner.group_overrides) == ["big"]
 
 
-def test_kubernetes_is_understood_and_told_that_it_comes_later(command: Check) -> None:
+async def test_kubernetes(command: Check) -> None:
     hub, spawner, _ = built("tmp_kubernetes.py")
     assert (hub.hub_ip, hub.hub_port, hub.hub_connect_url) == ("0.0.0.0", 8081, "http://hub:8081")
     assert (hub.start_proxy, hub.slow_spawn_timeout, hub.response_headers) == (False, 0.0, {"X-Demo": "1"})
     assert (spawner.start_timeout, spawner.consecutive_failure_limit) == (300, 5)
     assert hub.authenticator_class.__name__ == "TmpAuthenticator"
-    status, out, err = command("tmp_kubernetes.py")
-    assert (status, err) == (1, "")
-    assert "cannot start: KubeSpawner is not here yet: the Kubernetes spawner comes in a later version" in out
-    assert out.count("c.KubeSpawner is not here yet") == 1
+    assert (spawner.uid, spawner.fs_gid, spawner.mem_guarantee) == (1000, 100, 512 * 1024**2)
+    assert [profile["display_name"] for profile in spawner.profile_list] == ["Small", "Large"]
+    launch = await prepared_launch(spawner, "ada")
+    made = await hooked_pod.modified(spawner, launch, objects.build(spawner, launch))
+    labels = made.pod["metadata"]["labels"]
+    assert (labels["purpose"], labels["seen"]) == ("demo", "yes")
+    notebook = made.pod["spec"]["containers"][0]
+    assert notebook["image"] == "quay.io/jupyterhub/k8s-singleuser-sample:4.0.0"
+    assert {"name": "EXAMPLES", "value": "/srv/examples"} in notebook["env"]
 
 
 def test_services_roles_and_a_culler() -> None:

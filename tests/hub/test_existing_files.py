@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import httpx
+import pytest
 
 from servers.hub import HubProcess, until
 
@@ -64,8 +65,11 @@ async def test_the_trial_hub(folder: Path, small_servers: str) -> None:
         assert await hub.stop() == 0, hub.text()
 
 
-def test_a_file_for_kubernetes_ends_with_words(folder: Path) -> None:
+def test_a_file_for_kubernetes_ends_with_words_where_there_is_none(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(folder / "none"))
     ended = HubProcess(folder).refused("-f", str(CONFIGS / "tmp_kubernetes.py"))
     assert ended.status == 2
-    assert "KubeSpawner is not here yet: the Kubernetes spawner comes in a later version of nbhub" in ended.err
+    assert "KUBECONFIG" in ended.err
     assert "Traceback" not in ended.err

@@ -33,8 +33,10 @@ MODULES: Mapping[str, str] = {
     "jupyterhub.spawner": "spawner",
     "jupyterhub.traitlets": "kinds",
     "jupyterhub.utils": "utils",
-    "kubespawner": "missing_spawners",
-    "kubespawner.spawner": "missing_spawners",
+    **dict.fromkeys(
+        ("kubespawner", *(f"kubespawner.{name}" for name in ("spawner", "clients", "utils", "slugs", "traitlets"))),
+        "kubespawner",
+    ),
     "dockerspawner": "missing_spawners",
     "systemdspawner": "missing_spawners",
     "sudospawner": "missing_spawners",
@@ -61,9 +63,15 @@ MODULES: Mapping[str, str] = {
     },
     "tornado": "tornado",
     "tornado.web": "tornado",
+    **{
+        f"{package}{name}": "kubernetes_client"
+        for package in ("kubernetes", "kubernetes_asyncio")
+        for name in ("", ".client", ".client.models", ".client.rest", ".client.exceptions", ".config")
+    },
 }
 ROOTS = frozenset(name.partition(".")[0] for name in MODULES)
 OPEN_ROOTS = frozenset({"tornado"})  # whose other modules may come from the real package
+OPTIONAL_ROOTS = frozenset({"kubernetes", "kubernetes_asyncio"})  # the real package is taken if there
 
 _lock = threading.RLock()
 
@@ -99,7 +107,7 @@ def file_builtins() -> dict[str, Any]:
 
 
 def _taken_out() -> dict[str, types.ModuleType]:
-    names = [name for name in sys.modules if name.partition(".")[0] in ROOTS]
+    names = [name for name in sys.modules if (root := name.partition(".")[0]) in ROOTS and not _is_real(root)]
     return {name: sys.modules.pop(name) for name in names}
 
 
@@ -110,6 +118,8 @@ class _Finder(MetaPathFinder):
         self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
     ) -> ModuleSpec | None:
         root = fullname.partition(".")[0]
+        if root in ROOTS and _is_real(root):
+            return None
         if fullname in MODULES:
             spec = ModuleSpec(fullname, _Loader(fullname), is_package=True)
             spec.submodule_search_locations = _real_places(root) if root in OPEN_ROOTS else []
@@ -144,6 +154,11 @@ class _Loader(Loader):
 
             module.__dict__["__getattr__"] = find
         module.__dict__.update({name: value for name, value in vars(ours).items() if not name.startswith("_")})
+
+
+def _is_real(root: str) -> bool:
+    """Say whether a package stands for itself."""
+    return root in OPTIONAL_ROOTS and PathFinder.find_spec(root) is not None
 
 
 def _real_places(root: str) -> list[str]:

@@ -66,7 +66,7 @@ def _lineage(section: str) -> tuple[str, ...]:
     if section == "ConfigurableHTTPProxy":
         return (section, "Proxy")
     if section.endswith("Spawner"):
-        return (section, "LocalProcessSpawner", "Spawner")
+        return (section, "LocalProcessSpawner", "KubeSpawner", "Spawner")
     if section.endswith("Authenticator"):
         return (section, "LocalAuthenticator", "Authenticator")
     return (section,)

@@ -97,6 +97,14 @@ class KubeSettings(OnePod, PodSettings, PlaceSettings, Spawner):
         Unicode(), help="Folders in which a form.html for the profiles is looked for first."
     ).tag(config=True)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(RENAMED.get(name, name), value)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in RENAMED:
+            raise AttributeError(f"{type(self).__name__} has no {name}")
+        return getattr(self, RENAMED[name])
+
     # -- one start: on the copy of the spawner that hooks get (see one_server) --
 
     @property

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nbhub.core.launch import Launch
 from nbhub.errors import SpawnError
 from nbhub.spawners.base import Checkpoint
-from nbhub.spawners.kubernetes import claims, hooks, naming, owning, records, seen, service
+from nbhub.spawners.kubernetes import claims, hooked_pod, naming, objects, owning, records, seen, service
 from nbhub.spawners.kubernetes.api import Refused, Target
 from nbhub.spawners.kubernetes.backend import Backend
 from nbhub.spawners.kubernetes.cache import Attention, Key
@@ -79,7 +79,8 @@ class Starting:
         met: list[Mapping[str, Any]] = []
         for _ in range(ATTEMPTS):
             choice = await claims.choose(self.backend, self.spawner, self.launch, self.names.namespace, met)
-            made = await hooks.built(self.spawner, self.launch, choice.name)
+            built = objects.build(self.spawner, self.launch, choice.name)
+            made = await hooked_pod.modified(self.spawner, self.launch, built)
             if made.namespace is not None:
                 await self._once(made.namespace)
             if made.pvc is None or choice.is_there:
@@ -143,7 +144,7 @@ class Starting:
 
     async def _new_pod(self, obj: Mapping[str, Any]) -> Pod:
         raw = await self.backend.create(obj)
-        await hooks.pod_created(self.spawner, self.launch, raw)
+        await hooked_pod.created(self.spawner, self.launch, records.whole(raw))
         return records.pod(raw)
 
     async def _is_ours(self, found: Pod) -> bool:
@@ -244,7 +245,7 @@ class Starting:
         if self.spawner.setting(self.launch, "get_pod_url") is None:
             return None
         raw = await self.backend.api.get(Target("Pod", *pod.key))
-        return None if raw is None else await hooks.pod_url(self.spawner, self.launch, records.whole(raw))
+        return None if raw is None else await hooked_pod.url(self.spawner, self.launch, records.whole(raw))
 
     @property
     def _full_name(self) -> str:
