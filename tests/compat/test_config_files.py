@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from spawners.kubernetes.starts import prepared_launch
 
 from nbhub import cli, config
 from nbhub.app import Hub
@@ -18,6 +17,7 @@ from nbhub.authenticators.base import PasswordAuthenticator, RedirectAuthenticat
 from nbhub.core.model import User
 from nbhub.spawners.kubernetes import hooked_pod, objects
 from nbhub.spawners.one_server import Subject, prepare
+from spawners.kubernetes.starts import prepared_launch
 
 CONFIGS = Path(__file__).parent / "configs"
 SOURCE = Path(__file__).parents[2] / "src"
