@@ -35,6 +35,7 @@ def _installed() -> bool:
     shutil.copy(SOURCE / "provider.mjs", FOLDER)
     if done.exists() and done.read_text() == wanted:
         return True
+    shutil.rmtree(FOLDER / "node_modules", ignore_errors=True)  # half of one passes for a whole one
     shutil.copy(SOURCE / "package.json", FOLDER)
     command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--no-package-lock"]
     if subprocess.run(command, cwd=FOLDER, timeout=300, check=False).returncode != 0:
