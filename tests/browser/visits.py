@@ -128,7 +128,10 @@ Visit = Callable[..., Awaitable[Page]]
 async def new_page(browser: Browser, hub: HubProcess, complaints: Complaints, size: tuple[int, int] = DESKTOP) -> Page:
     """Return a page of somebody who has not been here before: no cookies, nothing remembered. Paths are the hub's."""
     context = await browser.new_context(
-        viewport={"width": size[0], "height": size[1]}, color_scheme="light", base_url=hub.url
+        viewport={"width": size[0], "height": size[1]},
+        color_scheme="light",
+        base_url=hub.url,
+        ignore_https_errors=hub.url.startswith("https:"),  # certificates of tests are their own
     )
     context.set_default_timeout(PATIENCE)
     complaints.listen(context)

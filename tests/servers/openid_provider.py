@@ -45,12 +45,12 @@ def _installed() -> bool:
 
 
 @contextlib.contextmanager
-def running(redirect: str, goodbye: str, method: str = "client_secret_basic") -> Iterator[str]:
-    """Run a provider that knows the client `nbhub`; yields its issuer."""
+def running(redirect: str, goodbye: str, method: str = "client_secret_basic", place: str = "") -> Iterator[str]:
+    """Run a provider that knows the client `nbhub`, its addresses below `place` if so; yields its issuer."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = ["node", "provider.mjs", str(port), redirect, goodbye, method]
+    command = ["node", "provider.mjs", str(port), redirect, goodbye, method, *([place] if place else [])]
     child = subprocess.Popen(command, cwd=FOLDER, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         assert child.stdout is not None

@@ -97,6 +97,7 @@ def _people() -> str:
         _person("double", f"ou=guests,{BASE}"),
         f"dn: cn=staff,{GROUPS}\nobjectClass: groupOfNames\ncn: staff\nmember: uid=ann,{PEOPLE}\n"
         f"member: uid=bob,{PEOPLE}",
+        f"dn: cn=lab,{GROUPS}\nobjectClass: groupOfNames\ncn: lab\nmember: uid=ann,{PEOPLE}",
         f"dn: cn=chiefs,{GROUPS}\nobjectClass: posixGroup\ncn: chiefs\ngidNumber: 500\nmemberUid: ann",
     ]
     return "\n\n".join(entries) + "\n"
