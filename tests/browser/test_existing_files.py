@@ -66,7 +66,7 @@ async def started(
     """Run a hub with one of the files until the end of the block."""
     hub.spawn("-f", str(CONFIGS / f"{name}.py"), *options)
     try:
-        async with httpx.AsyncClient(verify=False) as client:  # noqa: S501 - a certificate of the test's own
+        async with httpx.AsyncClient(verify=False) as client:
 
             async def answers() -> bool:
                 assert hub.alive, hub.text()
