@@ -125,6 +125,8 @@ def accounts() -> Iterator[dict[str, str]]:
     """Two system accounts by their group: one of staff, one of nobody's."""
     if os.geteuid() != 0 or shutil.which("useradd") is None:
         pytest.skip("needs root and useradd")
+    if not Path("/etc/pam.d/login").exists():
+        pytest.skip("this machine has no PAM service login")
     made = [group for group in ("staff", "students") if not _is_there(group)]
     for group in made:
         subprocess.run(["groupadd", group], check=True)
@@ -139,6 +141,22 @@ def accounts() -> Iterator[dict[str, str]]:
         subprocess.run(["groupdel", group], check=False)
 
 
+def program_for_all(folder: Path) -> list[str]:
+    """Return the command of a small server that every account of the machine can read."""
+    public = folder / "public"
+    public.mkdir()
+    shutil.copy(SMALL_SERVER, public)
+    (public / "starts.log").touch()
+    (public / "starts.log").chmod(0o666)
+    folder.chmod(0o755)
+    return ["/usr/bin/python3", "-I", "-S", str(public / SMALL_SERVER.name), str(public / "starts.log")]
+
+
+def owner_of(place: str) -> str:
+    """Return the name of the account that a file or folder belongs to."""
+    return Path(place).owner()
+
+
 def _is_there(group: str) -> bool:
     try:
         grp.getgrnam(group)
@@ -150,17 +168,8 @@ def _is_there(group: str) -> bool:
 async def test_accounts_of_the_machine_and_their_groups(
     folder: Path, browser: Browser, complaints: Complaints, tmp_path: Path, accounts: dict[str, str]
 ) -> None:
-    if not Path("/etc/pam.d/login").exists():
-        pytest.skip("this machine has no PAM service login")
     camera = pictures("files/pam_groups", tmp_path / "pictures")
-    public = folder / "public"  # where the accounts can read the program of their servers
-    public.mkdir()
-    shutil.copy(SMALL_SERVER, public)
-    (public / "starts.log").touch()
-    (public / "starts.log").chmod(0o666)
-    folder.chmod(0o755)
-    program = ["/usr/bin/python3", "-I", "-S", str(public / SMALL_SERVER.name), str(public / "starts.log")]
-    options = [f"--Spawner.cmd={word}" for word in program]
+    options = [f"--Spawner.cmd={word}" for word in program_for_all(folder)]
     async with started("pam_groups", HubProcess(folder / "pam"), browser, complaints, *options) as files:
         page = await files.visitor()
         await log_in(page, accounts["nobody"], PASSWORD)
@@ -170,7 +179,7 @@ async def test_accounts_of_the_machine_and_their_groups(
         await files.serves(page, name)
         environment = environment_of(f"/home/{name}")
         assert environment["JUPYTERHUB_ROOT_DIR"] == "~/work"
-        assert (Path(f"/home/{name}/work")).owner() == name  # the file's hook made it
+        assert owner_of(f"/home/{name}/work") == name  # the file's hook made it
         await expect(page.get_by_role("link", name="Administration")).to_be_visible()  # staff administers
         await camera.examine(page, "home")
 
