@@ -8,6 +8,7 @@ import pytest
 
 from servers.cluster_fixtures import (
     cluster,
+    empty_namespace,
     hub_image,
     in_one_group,
     kubectl,
@@ -16,7 +17,7 @@ from servers.cluster_fixtures import (
     small_image,
 )
 
-__all__ = ["cluster", "hub_image", "kubectl", "namespace", "notebook_image", "small_image"]
+__all__ = ["cluster", "empty_namespace", "hub_image", "kubectl", "namespace", "notebook_image", "small_image"]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -11,13 +11,20 @@ from nbhub.deploy import choices, manifests
 
 @pytest.mark.parametrize("overlay", ["single", "split", "replicas"])
 @pytest.mark.parametrize("host", ["", "hub.example.org"])
-def test_all_of_it_is_valid_and_allowed_in_one_namespace(namespace, tmp_path, overlay, host):
-    given = {"namespace": namespace.name, "host": host, "ingress_class": "nginx", "storage_class": "standard"}
-    manifests.write(tmp_path, manifests.render(choices.chosen(given), secret="0" * 64))
-    owner = namespace.owner(tmp_path)
+def test_all_of_it_is_valid_and_allowed_in_one_namespace(empty_namespace, tmp_path, overlay, host):
+    given = {"namespace": empty_namespace.name, "host": host, "ingress_class": "nginx", "storage_class": "standard"}
+    manifests.write(tmp_path, manifests.render(choices.chosen(given), manifests.Secrets("0" * 64, "1" * 64)))
     for what in (["-f", "secret.yaml"], ["-k", overlay]):
         done = subprocess.run(
-            ["kubectl", "--kubeconfig", str(owner), "apply", "--dry-run=server", "--validate=strict", *what],
+            [
+                "kubectl",
+                "--kubeconfig",
+                str(empty_namespace.kubeconfig),
+                "apply",
+                "--dry-run=server",
+                "--validate=strict",
+                *what,
+            ],
             cwd=tmp_path,
             capture_output=True,
             text=True,

@@ -72,10 +72,15 @@ def test_what_is_chosen_stands_in_the_files(tmp_path):
 
 
 def test_words_that_look_like_numbers_or_truths_stay_words(tmp_path):
-    files = manifests.render(choices.chosen({"namespace": "123", "storage_class": "on"}), secret="12e4" * 16)
+    files = manifests.render(
+        choices.chosen({"namespace": "123", "storage_class": "on"}), manifests.Secrets("12e4" * 16, "0" * 64)
+    )
     assert yaml.safe_load(files["base/kustomization.yaml"])["namespace"] == "123"
     assert yaml.safe_load(files["base/volume.yaml"])["spec"]["storageClassName"] == "on"
-    assert yaml.safe_load(files["secret.yaml"])["stringData"]["cookie-secret"] == "12e4" * 16
+    assert yaml.safe_load(files["secret.yaml"])["stringData"] == {
+        "cookie-secret": "12e4" * 16,
+        "proxy-token": "0" * 64,
+    }
 
 
 def test_the_secret_is_private_new_and_kept(tmp_path):

@@ -17,7 +17,7 @@ from nbhub.spawners.kubernetes.settings import KubeSettings
 from servers import cluster as clusters
 from servers.cluster import ROOT, Cluster
 
-__all__ = ["cluster", "hub_image", "kubectl", "namespace", "notebook_image", "small_image"]
+__all__ = ["cluster", "empty_namespace", "hub_image", "kubectl", "namespace", "notebook_image", "small_image"]
 
 # What a hub may do in its namespace, whatever its settings are, and nothing beyond.
 EVERYTHING = KubeSettings(events_enabled=True, storage_pvc_ensure=True, delete_pvc=True, services_enabled=True)
@@ -52,13 +52,6 @@ class Namespace:
         """Make a service account with a Role of these rules (none: no Role), and return a kubeconfig for it."""
         return _identity(self.cluster, self.name, folder, name, rules)
 
-    def owner(self, folder: Path) -> Path:
-        """Return a kubeconfig for somebody who was given this namespace: ClusterRole admin in it, nothing elsewhere."""
-        path = self.identity(folder, "owner", [])
-        binding = ["rolebinding", "owner-is-admin", "--clusterrole=admin", f"--serviceaccount={self.name}:owner"]
-        self.kubectl("create", *binding)
-        return path
-
 
 @pytest.fixture(scope="session")
 def cluster() -> Cluster:
@@ -78,6 +71,17 @@ def namespace(cluster: Cluster, tmp_path: Path) -> Iterator[Namespace]:
     cluster.kubectl("create", "namespace", name)
     try:
         yield Namespace(name, cluster, _identity(cluster, name, tmp_path, "hub", RULES))
+    finally:
+        cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def empty_namespace(cluster: Cluster, tmp_path: Path) -> Iterator[Namespace]:
+    """A fresh namespace as somebody is given one: `kubeconfig` is that of its owner, who may nothing elsewhere."""
+    name = f"nbhub-test-{uuid.uuid4().hex[:8]}"
+    cluster.kubectl("create", "namespace", name)
+    try:
+        yield Namespace(name, cluster, _owner(cluster, name, tmp_path))
     finally:
         cluster.kubectl("delete", "namespace", name, "--wait=false")
 
@@ -119,6 +123,14 @@ def _image(cluster: Cluster, name: str, containerfile: Path, context: Path, depe
         return cluster.image(name, containerfile, context=context, depends=depends)
     except clusters.NoImage as error:
         pytest.skip(str(error))
+
+
+def _owner(cluster: Cluster, namespace: str, folder: Path) -> Path:
+    """Make a service account with the ClusterRole admin in this namespace, and return a kubeconfig for it."""
+    path = _identity(cluster, namespace, folder, "owner", [])
+    binding = ["rolebinding", "owner-is-admin", "--clusterrole=admin", f"--serviceaccount={namespace}:owner"]
+    cluster.kubectl("-n", namespace, "create", *binding)
+    return path
 
 
 def _identity(cluster: Cluster, namespace: str, folder: Path, name: str, rules: list[dict[str, Any]]) -> Path:

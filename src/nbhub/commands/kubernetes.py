@@ -39,7 +39,7 @@ def kubernetes(call: Call, ask: Ask = input) -> int:
     if sys.stdin.isatty() and "--yes" not in call.flags:
         given.update(_answers(given, ask))
     wanted = choices.chosen(given)
-    files = manifests.render(wanted, secret=secrets.token_hex(32))
+    files = manifests.render(wanted, manifests.Secrets(secrets.token_hex(32), secrets.token_hex(32)))
     written = manifests.write(folder, files, replace="--force" in call.flags)
     for line in _report(folder, wanted, written):
         say(line)

@@ -21,6 +21,14 @@ SECRET = "secret.yaml"  # noqa: S105  the name of a file
 IGNORED = f"# Secrets do not belong into version control.\n{SECRET}\n"
 
 
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What the Secret of a deployment holds; each new for each of them."""
+
+    cookie: str
+    proxy: str
+
+
 @dataclass(slots=True)  # settable, as the settings of a spawner are
 class Spawning:
     """The settings of the spawner that decide what the hub has to be allowed, as base/nbhub_config.py has them."""
@@ -40,15 +48,16 @@ def rules() -> list[dict[str, Any]]:
     return [rule for rule in rights.rules(Spawning()) if rule["apiGroups"] == [""]]
 
 
-def render(choices: Choices, secret: str = "") -> dict[str, str]:
-    """Return the files by their paths below the folder. With a secret: the operator's own, with the Secret's file."""
+def render(choices: Choices, secrets: Secrets | None = None) -> dict[str, str]:
+    """Return the files by their paths below the folder. With secrets: the operator's own, with the Secret's file."""
     known = {
         **dataclasses.asdict(choices),
         "image": image(choices.image),
         "database_url": choices.database_url,
         "rules": rules(),
-        "secret": secret,
-        "generated": bool(secret),
+        "secret": secrets.cookie if secrets else "",
+        "proxy_token": secrets.proxy if secrets else "",
+        "generated": bool(secrets),
     }
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -60,9 +69,9 @@ def render(choices: Choices, secret: str = "") -> dict[str, str]:
     )
     environment.filters["plain"] = _plain
     paths = [path.relative_to(TEMPLATES).with_suffix("").as_posix() for path in sorted(TEMPLATES.rglob("*.j2"))]
-    wanted = [path for path in paths if _belongs(path, choices, secret)]
+    wanted = [path for path in paths if _belongs(path, choices, generated=bool(secrets))]
     files = {path: environment.get_template(f"{path}.j2").render(known) for path in wanted}
-    return {**files, ".gitignore": IGNORED} if secret else files
+    return {**files, ".gitignore": IGNORED} if secrets else files
 
 
 def write(folder: Path, files: Mapping[str, str], *, replace: bool = False) -> list[str]:
@@ -92,10 +101,10 @@ def _plain(text: str) -> str:
     return text if text[:1].isalpha() and text.lower() not in words else json.dumps(text)
 
 
-def _belongs(path: str, choices: Choices, secret: str) -> bool:
+def _belongs(path: str, choices: Choices, *, generated: bool) -> bool:
     if path == "base/ingress.yaml":
         return bool(choices.host)
-    return path != SECRET or bool(secret)
+    return path != SECRET or generated
 
 
 def _put(path: Path, text: str, mode: int) -> None:
