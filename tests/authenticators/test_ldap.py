@@ -148,7 +148,7 @@ async def test_groups_by_name_become_the_hubs(attach: Any, server: OpenLDAP) -> 
     source = direct(server, allowed_groups={"staff"}, admin_groups={CHIEFS}, **settings)
     let_in = await attach(source)
     admitted = await source.admit(await source.authenticate("ann", PASSWORD, address=ADDRESS))
-    assert admitted.groups == ("chiefs", "staff")
+    assert admitted.groups == ("chiefs", "lab", "staff")
     assert admitted.admin
     user = await let_in.admit(await source.authenticate("bob", PASSWORD, address=ADDRESS))
     assert not user.admin
