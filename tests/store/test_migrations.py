@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import re
 import sqlite3
@@ -14,6 +15,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import StaticPool
 
 from nbhub.errors import ConfigError
 from nbhub.store import Store, migrate, schema, users
@@ -79,6 +81,45 @@ async def test_migrations_make_the_tables_that_the_program_uses_on_postgresql(
         )
     await engine.dispose()
     assert differences == []
+
+
+def test_migrations_only_add() -> None:
+    """Hubs of the version before go on beside newer tables, so nothing that they use may go or be demanded of them."""
+    directory = ScriptDirectory.from_config(migrate.configuration())
+    later = [script for script in directory.walk_revisions() if script.down_revision is not None]
+    assert later
+    for script in later:
+        tree = ast.parse(Path(script.path).read_text())
+        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
+        of_op = {call.func.attr for call in calls if ast.unparse(call.func.value) == "op"}  # type: ignore[attr-defined]
+        assert of_op <= {"add_column", "create_table", "create_index"}, f"{script.path}: {of_op}"
+    connection = sqlite3.connect(":memory:")
+    _upgrade_to(connection, str(later[-1].down_revision))
+    for script in reversed(later):
+        before = _columns(connection)
+        _upgrade_to(connection, str(script.revision))
+        after = _columns(connection)
+        assert before.keys() <= after.keys(), script.path
+        tables = {table for table, _ in before}
+        fresh = {column for column in after.keys() - before.keys() if column[0] in tables}
+        assert not [column for column in fresh if after[column]], f"{script.path}: older hubs do not name these"
+    connection.close()
+
+
+def _upgrade_to(connection: sqlite3.Connection, revision: str) -> None:
+    engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
+    with engine.begin() as wrapped:
+        migrate.upgrade(wrapped, "a test", revision)
+
+
+def _columns(connection: sqlite3.Connection) -> dict[tuple[str, str], bool]:
+    """Every column, and whether an insert has to name it."""
+    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    return {
+        (table, name): bool(demanded) and default is None
+        for table in tables
+        for _, name, _, demanded, default, _ in connection.execute(f"PRAGMA table_info({table})")
+    }
 
 
 async def test_opening_again_changes_nothing(database_url: str) -> None:
