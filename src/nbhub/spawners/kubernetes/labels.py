@@ -40,6 +40,7 @@ def is_of_launch(metadata: Mapping[str, Any], launch: Launch) -> bool:
 def of_server(settings: KubeSettings, launch: Launch, names: Names) -> dict[str, str]:
     """Return the labels of the Secret and the Service of a server."""
     return {
+        MANAGED_BY: "nbhub",
         USER: slugs.label_value(launch.user.name),
         **_texts(expand_all(settings.setting(launch, "extra_labels"), names.fields)),
         **_texts(settings.setting(launch, "common_labels")),
@@ -61,6 +62,7 @@ def of_pod(settings: KubeSettings, launch: Launch, names: Names) -> dict[str, st
 def of_volume(settings: KubeSettings, launch: Launch, names: Names) -> dict[str, str]:
     """Return the labels of a volume claim, which outlives all starts."""
     return {
+        MANAGED_BY: "nbhub",
         USER: slugs.label_value(launch.user.name),
         SERVER: slugs.label_value(launch.server_name),
         **_texts(expand_all(settings.setting(launch, "storage_extra_labels"), names.fields)),

@@ -73,8 +73,8 @@ def choose(settings: KubeSettings, launch: Launch, found: Sequence[Mapping[str, 
     if before is not None:
         return before
     there = {claim["metadata"]["name"]: claim["metadata"] for claim in found}
-    if not USER_FIELDS & field_names(settings.setting(launch, "pvc_name_template")):
-        name = names_of(settings, launch).volume  # one claim for everybody
+    if _is_everybodys(settings, launch):
+        name = names_of(settings, launch).volume
         return Choice(name, name in there, "by its name")
     usable = {
         name: meta
@@ -94,7 +94,12 @@ def choose(settings: KubeSettings, launch: Launch, found: Sequence[Mapping[str, 
 
 
 def is_of_another(settings: KubeSettings, launch: Launch, meta: Metadata) -> bool:
-    """Say whether what is written on a claim says that it belongs to another user, or to another of their servers."""
+    """Say whether what is written on a claim says that it belongs to another user, or to another of their servers.
+
+    It never does of the one that the server has had or a hook has assigned, and of one that is everybody's.
+    """
+    if meta.get("name") == kept_names(settings, launch).get("volume") or _is_everybodys(settings, launch):
+        return False
     notes, marks = meta.get("annotations") or {}, meta.get("labels") or {}
     if labels.USER in notes:
         if notes[labels.USER] != launch.user.name:
@@ -175,6 +180,10 @@ def _is_home(settings: KubeSettings, launch: Launch, meta: Metadata) -> bool:
     if marks.get(labels.COMPONENT) != labels.STORAGE or notes.get(labels.USER) != launch.user.name:
         return False
     return not _is_per_server(settings, launch) or notes.get(labels.SERVER, "") == launch.server_name
+
+
+def _is_everybodys(settings: KubeSettings, launch: Launch) -> bool:
+    return not USER_FIELDS & field_names(settings.setting(launch, "pvc_name_template"))
 
 
 def _is_per_server(settings: KubeSettings, launch: Launch) -> bool:
