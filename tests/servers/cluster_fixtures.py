@@ -96,7 +96,7 @@ def kubectl(namespace: Namespace) -> Callable[..., str]:
 def small_image(cluster: Cluster) -> str:
     """An image whose server (tests/spawners/tiny_server.py) answers within a second and misbehaves on demand."""
     tiny = ROOT / "tests" / "spawners" / "tiny_server.py"
-    return _image(cluster, "small", SMALL_IMAGE / "Containerfile", tiny.parent, [tiny])
+    return image(cluster, "small", SMALL_IMAGE / "Containerfile", tiny.parent, [tiny])
 
 
 @pytest.fixture(scope="session")
@@ -105,7 +105,7 @@ def notebook_image(cluster: Cluster) -> str:
     containerfile = ROOT / "deploy" / "images" / "notebook" / "Containerfile"
     if not containerfile.exists():
         pytest.fail(f"{containerfile} is not there")
-    return _image(cluster, "notebook", containerfile, ROOT, [ROOT / "src/nbhub/notebook-requirements.lock"])
+    return image(cluster, "notebook", containerfile, ROOT, [ROOT / "src/nbhub/notebook-requirements.lock"])
 
 
 @pytest.fixture(scope="session")
@@ -115,10 +115,11 @@ def hub_image(cluster: Cluster) -> str:
     images = [path for path in (ROOT / "deploy" / "images" / "hub").iterdir() if path.is_file()]
     locks = [ROOT / "requirements" / name for name in ("build.lock", "image.lock", "envoy.lock")]
     depends = [ROOT / "pyproject.toml", *locks, *sorted(images), *sorted(sources)]
-    return _image(cluster, "hub", ROOT / "Containerfile", ROOT, depends)
+    return image(cluster, "hub", ROOT / "Containerfile", ROOT, depends)
 
 
-def _image(cluster: Cluster, name: str, containerfile: Path, context: Path, depends: list[Path]) -> str:
+def image(cluster: Cluster, name: str, containerfile: Path, context: Path, depends: list[Path]) -> str:
+    """Return an image that pods can run; where it cannot be built the test is skipped and says how to provide it."""
     try:
         return cluster.image(name, containerfile, context=context, depends=depends)
     except clusters.NoImage as error:

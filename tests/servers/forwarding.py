@@ -1,0 +1,26 @@
+"""A way to a Service for a test: `kubectl port-forward`, which needs no more rights than whoever asks has."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def forwarded(kubeconfig: Path, namespace: str, what: str, port: int) -> Iterator[str]:
+    """Yield http://127.0.0.1:N that leads to a port of `what` (service/NAME, pod/NAME) until the block ends."""
+    command = ["kubectl", "--kubeconfig", str(kubeconfig), "-n", namespace, "port-forward", what, f":{port}"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()  # one line for each address, or the error
+        found = re.search(r"127\.0\.0\.1:(\d+)", line)
+        assert found, line
+        yield f"http://127.0.0.1:{found[1]}"
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+        process.stdout.close()
