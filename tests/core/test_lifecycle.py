@@ -47,6 +47,8 @@ def starting(**fields: Any) -> Server:
 NEWER = {"generation": 3}
 UNWANTED = {"wanted": False, "generation": 3}
 
+CRASHING = Observation(alive=True, exit_code=3, message="it crashed twice", failing=True)
+
 TABLE: list[tuple[str, Server, Observation, Step]] = [
     *((f"unwanted {p}, there", a_server(p, **UNWANTED), THERE, Stop(Phase.STOPPED)) for p in Phase),
     *((f"unwanted {p}, absent", a_server(p, **UNWANTED, launched=True), ABSENT, Settle(Phase.STOPPED)) for p in Phase),
@@ -67,6 +69,12 @@ TABLE: list[tuple[str, Server, Observation, Step]] = [
     ("starting, not launched, absent", starting(launched=False), ABSENT, Start()),
     ("starting, not launched, there", starting(launched=False), THERE, Start()),
     ("starting, launched, there", starting(), THERE, Probe()),
+    (
+        "starting, launched, ends again and again",
+        starting(),
+        CRASHING,
+        Stop(Phase.FAILED, "The server ended before it was ready: it crashed twice"),
+    ),
     ("starting, no deadline", starting(deadline=None), THERE, Probe()),
     ("starting, deadline now", starting(deadline=NOW), THERE, Probe()),
     ("starting, launched, ended", starting(), CRASHED, Settle(Phase.FAILED, ENDED_EARLY)),

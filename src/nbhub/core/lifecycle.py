@@ -15,13 +15,15 @@ class Observation:
     """What a backend says about one server's object right now.
 
     `exit_code` is None when it is alive, absent without a trace, or ended unseen. `url` is set by backends whose
-    objects can change their address.
+    objects can change their address. `failing` says of one that is alive that a start will come to nothing, such as one
+    that ends and is run again.
     """
 
     alive: bool
     exit_code: int | None = None
     message: str = ""
     url: str | None = None
+    failing: bool = False
 
 
 ABSENT = Observation(alive=False)
@@ -127,7 +129,7 @@ def _bring_up(server: Server, seen: Observation, now: float) -> Step:
         return Start()
     if not seen.alive:
         return Settle(Phase.FAILED, ended(seen, "before it was ready"))
-    return Probe()
+    return Stop(Phase.FAILED, ended(seen, "before it was ready")) if seen.failing else Probe()
 
 
 def _keep_up(server: Server, seen: Observation, limits: Limits) -> Step:

@@ -6,7 +6,6 @@ import ssl
 import urllib.parse
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
 
 import httpx2
 
@@ -17,6 +16,7 @@ from nbhub.doctor import machine
 
 SECONDS = 10.0
 VERSION_HEADER = "X-JupyterHub-Version"
+ARRIVED = "X-Nbhub-Arrived"
 HANDSHAKE = {
     "Connection": "Upgrade",
     "Upgrade": "websocket",
@@ -136,15 +136,7 @@ async def ask(url: str) -> Answer:
             if VERSION_HEADER not in plain.headers:
                 return Answer(plain.status_code, False)
             way = await client.get(url.removesuffix("api") + "health?check=way", headers=HANDSHAKE)
-            arrived = _read(way)
+            origin, _, kind = way.headers.get(ARRIVED, "").partition(" ")
     except (TimeoutError, httpx2.HTTPError, OSError, ssl.SSLError) as error:
         return Answer(0, False, str(error) or type(error).__name__)
-    return Answer(plain.status_code, True, upgraded=bool(arrived.get("websocket")), origin=str(arrived.get("origin")))
-
-
-def _read(way: httpx2.Response) -> dict[str, Any]:
-    try:
-        found = way.json()
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+    return Answer(plain.status_code, True, upgraded=kind == "websocket", origin=origin)

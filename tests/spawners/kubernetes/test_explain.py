@@ -128,6 +128,11 @@ def test_trouble_beside_a_running_server_does_not_end_it() -> None:
             "of 4 nodes, 1 is without the pods that this one has to be near, 2 are in use by pods that keep this one "
             "away, 1 is unable to attach more volumes.",
         ),
+        (
+            "0/21 nodes are available: 1 Insufficient memory, 20 node(s) had untolerated taint(s). no new claims to "
+            "deallocate, preemption: 0/21 nodes are available: 21 Preemption is not helpful for scheduling.",
+            "of 21 nodes, 1 is short of memory, 20 are reserved by taints.",
+        ),
         ("0/0 nodes are available: ", "the cluster has no node at all."),
         ("no nodes available to schedule pods", "no nodes available to schedule pods."),
         ("0/1 nodes are available: 1 something new.", "the only node is unfit (something new)."),
@@ -139,6 +144,22 @@ def test_what_the_scheduler_misses(words: str, sentence: str) -> None:
         item["message"] = words
     sight = explain.look(saved["pod"], [], now=saved["now"])
     assert sight.message == f"Waiting for a node: {sentence}"
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("31457280", "30Mi"),
+        ("536870912k", "500Gi"),
+        ("1500M", "1.4Gi"),
+        ("1Gi", "1Gi"),
+        ("512", "512"),
+        ("1.5Gi", "1.5Gi"),
+        ("2048", "2Ki"),
+    ],
+)
+def test_amounts_of_memory_are_written_as_people_do(written: str, read: str) -> None:
+    assert seen.quantity(written) == read
 
 
 def scaling(reason: str, words: str) -> Sight:

@@ -15,7 +15,7 @@ from nbhub.spawners.kubernetes import explain, records
 from nbhub.spawners.kubernetes.api import Api, Expired, Refused, Target
 from nbhub.spawners.kubernetes.cache import Cache, Key
 from nbhub.spawners.kubernetes.records import Metadata, Pod
-from nbhub.spawners.kubernetes.sight import Sight
+from nbhub.spawners.kubernetes.sight import Patience, Sight
 
 log = logging.getLogger("nbhub.kubernetes")
 
@@ -34,11 +34,19 @@ class Scope:
 class Backend:
     """The cluster as one process of the hub sees it."""
 
-    def __init__(self, api: Api, cache: Cache, scope: Scope, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        api: Api,
+        cache: Cache,
+        scope: Scope,
+        now: Callable[[], float] = time.time,
+        patience: Callable[[], Patience] = Patience,
+    ) -> None:
         self.api = api
         self.cache = cache
         self.scope = scope
         self.now = now
+        self.patience = patience
         self._creating: dict[Key, set[asyncio.Task[bytes]]] = {}
 
     async def pod(self, key: Key) -> Pod | None:
@@ -120,7 +128,7 @@ class Backend:
 
     def sight(self, pod: Pod | None, events: Iterable[Mapping[str, Any]] = ()) -> Sight:
         """Say what a pod looks like."""
-        return explain.look(records.as_mapping(pod), list(events), now=self.now())
+        return explain.look(records.as_mapping(pod), list(events), now=self.now(), patience=self.patience())
 
     def obituary(self, uid: str) -> Observation | None:
         """Return how a pod that is gone came to its end, if the watch saw it go."""

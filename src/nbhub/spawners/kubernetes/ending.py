@@ -6,7 +6,7 @@ import re
 import signal
 from collections.abc import Sequence
 
-from nbhub.spawners.kubernetes.seen import MAIN, Container, Happening, Json, condition, latest, seconds
+from nbhub.spawners.kubernetes.seen import MAIN, Container, Happening, Json, condition, latest, quantity, seconds
 from nbhub.spawners.kubernetes.sight import Sight, Stage, with_details
 
 STUCK_SECONDS = 30.0  # beyond its grace, after which a pod that should be gone is called stuck
@@ -46,7 +46,7 @@ def sentence(container: Container, last: Json) -> str:
     code = last.get("exitCode")
     if last.get("reason") == "OOMKilled":
         limit = ((container.spec.get("resources") or {}).get("limits") or {}).get("memory")
-        allowed = f"its limit of {limit}" if limit else "the node had left"
+        allowed = f"its limit of {quantity(str(limit))}" if limit else "the node had left"
         return f"{who} used more memory than {allowed} and was killed."
     if code is None:
         return f"{who} ended."

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nbhub.spawners.kubernetes.seen import Happening, Json, claims, condition, latest
+from nbhub.spawners.kubernetes.seen import Happening, Json, claims, condition, latest, quantity
 from nbhub.spawners.kubernetes.sight import Patience, Sight, Stage, with_details
 
 _HEAD = re.compile(r"^(\d+)/(\d+) nodes are available: ?(.*)$", re.DOTALL)
@@ -20,6 +20,7 @@ _WORDS = (
         re.compile(r"^node\(s\) had (?:untolerated )?taints? \{?([^}:]+)[^}]*\}?.*$"),
         "reserved by the taint {0}",
     ),
+    (re.compile(r"^node\(s\) had untolerated taint\(s\)$"), "reserved by taints"),
     (re.compile(r"^node\(s\) didn't match Pod's node affinity/selector$"), "of another kind than asked for"),
     (re.compile(r"^node\(s\) didn't match pod affinity rules$"), "without the pods that this one has to be near"),
     (re.compile(r"^node\(s\) didn't (?:match|satisfy).*anti-affinity.*$"), "in use by pods that keep this one away"),
@@ -105,7 +106,7 @@ def _asked(pod: Json, resource: str) -> str:
         resources = container.get("resources") or {}
         asked = (resources.get("requests") or {}).get(resource) or (resources.get("limits") or {}).get(resource)
         if asked is not None:
-            found.append(str(asked))
+            found.append(quantity(str(asked)) if resource == "memory" else str(asked))
     return " + ".join(found)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -173,6 +174,16 @@ def so_far(elapsed: float) -> tuple[str, float]:
     step = max(item for item in _STEPS if item <= elapsed)
     following = min((item for item in _STEPS if item > elapsed), default=120)
     return f"{step} s", following - elapsed
+
+
+def quantity(text: str) -> str:
+    """Return an amount of memory as people write it, such as 30Mi for 31457280; others stay as they are."""
+    found = re.fullmatch(r"(\d+)([kMGT]?)", text)
+    count = float(found[1]) * 1000 ** " kMGT".index(found[2] or " ") if found else 0.0
+    if count < 1024:
+        return text
+    power = min(int(math.log(count, 1024)), 4)
+    return f"{count / 1024**power:.1f}".removesuffix(".0") + ("", "Ki", "Mi", "Gi", "Ti")[power]
 
 
 def size(count: int) -> str:

@@ -10,6 +10,7 @@ from traitlets import Bool, Callable, Dict, Float, Int, List, Unicode, Union
 from nbhub.spawners import one_server
 from nbhub.spawners.base import Spawner
 from nbhub.spawners.kubernetes.one_pod import ASSIGNABLE, OnePod
+from nbhub.spawners.kubernetes.patience_settings import PatienceSettings
 from nbhub.spawners.kubernetes.place_settings import PlaceSettings
 from nbhub.spawners.kubernetes.pod_settings import PodSettings
 
@@ -38,7 +39,7 @@ _FUNCTIONS = ("uid", "gid", "fs_gid", "supplemental_gids", "container_security_c
 _POD_HOOKS = ("modify_pod_hook", "after_pod_created_hook", "get_pod_url")
 
 
-class KubeSettings(OnePod, PodSettings, PlaceSettings, Spawner):
+class KubeSettings(OnePod, PodSettings, PlaceSettings, PatienceSettings, Spawner):
     """Servers as pods in a Kubernetes cluster, each with a volume for its user's files."""
 
     FETCHES: ClassVar[bool] = True

@@ -55,7 +55,7 @@ class KubeSpawner(ProfiledSpawner):
             scope = Scope("" if self.enable_user_namespaces else self.namespace, f"component={self.component_label}")
             api = Api(self._access())
             cache = Cache(api, namespace=scope.namespace, selector=scope.selector, events=self.events_enabled)
-            self._backend = Backend(api, cache, scope, now=self.clock)
+            self._backend = Backend(api, cache, scope, now=self.clock, patience=lambda: self.patience)
         return self._backend
 
     async def check(self) -> None:
@@ -181,7 +181,7 @@ class KubeSpawner(ProfiledSpawner):
             return Observation(alive=True, url=self._url(handle, pod))
         sight = self.backend.sight(pod)
         if not sight.ended:
-            return Observation(alive=True, message=sight.message)
+            return Observation(alive=True, message=sight.message, failing=sight.fatal)
         self._tidy(pod)
         return Observation(alive=False, exit_code=signed(sight.exit_code), message=sight.message)
 

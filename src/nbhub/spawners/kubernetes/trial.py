@@ -154,7 +154,8 @@ async def _started(trial: Trial, who: str, plan: Mapping[str, Any], made: list[T
     limit = time.monotonic() + trial.settings.start_timeout
     while True:
         found = await _read(trial.api, target)
-        sight = explain.look(found, await _events(trial.api, target, found), now=time.time())
+        events, patience = await _events(trial.api, target, found), trial.settings.patience
+        sight = explain.look(found, events, now=time.time(), patience=patience)
         if sight.ready and found is not None:
             return dict(found)
         if sight.extends:

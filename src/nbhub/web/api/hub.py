@@ -23,6 +23,7 @@ endpoints = Endpoints()
 METRICS = Access("scoped", ("read:metrics",), open_if=lambda settings: not settings.authenticate_prometheus)
 _VERSION = b'{"version":"%s"}' % nbhub.PROTOCOL_VERSION.encode()
 _VERSION_HEADERS = ((b"content-type", b"application/json"), (b"access-control-allow-origin", b"*"))
+_TEXT = (b"content-type", b"text/html; charset=utf-8")
 _DAY = 86400.0
 _PERIODS = {"24h": _DAY, "7d": 7 * _DAY, "30d": 30 * _DAY}
 
@@ -45,13 +46,17 @@ async def get_health(call: Call) -> Reply:
             await users.get(tx, "")
         return json({"status": "ready", "database": {"seconds": round(time.perf_counter() - begun, 6)}})
     if call.query("check") == "way":
-        return json(_way(call.request.scope))
-    return Reply(200, b"", ((b"content-type", b"text/html; charset=utf-8"),))
+        return Reply(200, b"", (_TEXT, (b"x-nbhub-arrived", _arrived(call.request.scope))))
+    return Reply(200, b"", (_TEXT,))
 
 
-def _way(scope: Scope) -> dict[str, Any]:
-    upgrade = client.header(scope, b"upgrade").lower() == "websocket"
-    return {"status": "ok", "origin": client.origin(scope), "websocket": upgrade}
+def _arrived(scope: Scope) -> bytes:
+    """Return the address that was asked for as it looks from here, and whether the request is still for a websocket.
+
+    A header, since proxies throw the body away when a websocket is refused.
+    """
+    kind = "websocket" if client.header(scope, b"upgrade").lower() == "websocket" else "plain"
+    return f"{client.origin(scope)[:300]} {kind}".encode("latin-1", "replace")
 
 
 @endpoints(on_hub("read:hub"), "GET", "info")
