@@ -11,6 +11,7 @@ class NbhubError(Exception):
 
     code = "internal"
     status = 500
+    retry_after: int | None = None  # seconds after which the same may well work
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -82,6 +83,7 @@ class Unavailable(NbhubError):
 
     code = "unavailable"
     status = 503
+    retry_after = 5
 
 
 class DatabaseUnavailable(Unavailable):
@@ -106,6 +108,7 @@ class BackendUnavailable(SpawnError):
 
     code = "backend_unavailable"
     status = 503
+    retry_after = 5
 
 
 class ConfigError(NbhubError):

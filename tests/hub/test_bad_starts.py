@@ -141,8 +141,10 @@ async def test_a_disk_that_fills_up_while_the_hub_runs(folder: Path, small_serve
             running_hub(folder / "hub", small_servers, data_dir=disk) as hub,
             hub.client(await hub.token()) as api,
         ):
-            await api.post("/users/alice")
+            for user in ("alice", "bob"):
+                await api.post(f"/users/{user}")
             assert (await api.post("/users/alice/server")).status_code == 201
+            (alice,) = leaders_of(folder)["alice"]
             ballast = disk / "ballast"
             with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
                 while file.write(bytes(4096)):
@@ -151,10 +153,23 @@ async def test_a_disk_that_fills_up_while_the_hub_runs(folder: Path, small_serve
             assert "full" in refused
             assert (await api.get(f"{hub.url}/user/alice/api")).status_code == 200, "servers stay reachable"
             assert (await api.get("/users/alice")).json()["servers"][""]["ready"]
+            # What is asked for now is refused, and nothing of it happens.
+            for answer in (await api.post("/users/bob/server"), await api.delete("/users/alice/server")):
+                assert answer.status_code == 503 and "full" in answer.json()["message"], answer.text
+                assert answer.headers["retry-after"] == "5"
+            assert {name: [leader.pid for leader in found] for name, found in leaders_of(folder).items()} == {
+                "alice": [alice.pid]
+            }
 
             ballast.unlink()
             await until(lambda: _works(api), "the hub works again once there is room")
             assert (await api.get("/users/alice")).json()["servers"][""]["ready"]
+            assert (await api.get("/users/bob")).json()["servers"] == {}
+            assert (await api.post("/users/bob/server")).status_code == 201
+            assert (await api.delete("/users/alice/server")).status_code == 204
+            assert list(leaders_of(folder)) == ["bob"]
+            with contextlib.closing(sqlite3.connect(disk / "nbhub.sqlite")) as database:
+                assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert not leaders_of(folder)
 
 

@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import Scope
 
 from nbhub.core.oauth import Returned
-from nbhub.errors import NbhubError, TooManyRequests
+from nbhub.errors import NbhubError
 from nbhub.web import client, render
 from nbhub.web.desk import Desk
 
@@ -67,7 +67,7 @@ def _for_people(message: str) -> str:
 
 
 def _headers(error: Exception) -> dict[str, str]:
-    if isinstance(error, TooManyRequests) and error.retry_after is not None:
+    if isinstance(error, NbhubError) and error.retry_after is not None:
         return {"Retry-After": str(error.retry_after)}
     if isinstance(error, HTTPException) and error.headers:
         return dict(error.headers)

@@ -193,7 +193,7 @@ async def _refused(request: Request, error: NbhubError) -> Response:
     # A wrong password is 403, as programs that log in by this page expect.
     username = (await forms.read(request)).text("username").strip()
     response = await _login_page(request, error.status, error.message, username[:255])
-    if isinstance(error, TooManyRequests) and error.retry_after is not None:
+    if isinstance(error, NbhubError) and error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     return response
 

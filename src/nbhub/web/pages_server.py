@@ -126,7 +126,7 @@ async def _not_started(
         log_tail="",
         retry=client.uri(request.scope) if request.method == "GET" else _spawn_url(request, owner.name, name),
     )
-    if isinstance(error, TooManyRequests) and error.retry_after is not None:
+    if isinstance(error, NbhubError) and error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     return response
 
