@@ -90,6 +90,7 @@ def test_version(run: Run) -> None:
     [
         (["rum"], "There is no command 'rum'. Did you mean run?"),
         (["--prot=9000"], "There is no option --prot. Did you mean --port?"),
+        (["backup", "x", "--with-secret"], "There is no option --with-secret. Did you mean --with-secrets?"),
         (["run", "now"], "Usage: nbhub run [OPTIONS]. 'now' is too much."),
         (["token"], "Usage: nbhub token NAME"),
         (["invite", "a", "b"], "'b' is too much"),

@@ -56,8 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: list[str]) -> int:
     if argv[:1] == ["--version"]:
         argv = ["version"]
-    named = bool(argv) and not argv[0].startswith("-") and argv[0] != "help"
-    if {"-h", "--help"} & set(argv) or argv[:1] == ["help"]:
+    if argv[:1] == ["help"]:
+        argv = [*argv[1:], "--help"]
+    named = bool(argv) and not argv[0].startswith("-")
+    if {"-h", "--help"} & set(argv):
         print(explained(existing(argv[0])) if named else f"{HEAD}{overview()}{TAIL}")
         return 0
     name, rest = (existing(argv[0]), argv[1:]) if named else ("run", argv)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from nbhub import config
 from nbhub.commands.call import Call
 from nbhub.errors import ConfigError
 from nbhub.traits import did_you_mean
@@ -215,8 +216,9 @@ def call_of(name: str, argv: Sequence[str]) -> Call:
 
 def overview() -> str:
     """Return the list of commands for `nbhub --help`."""
-    width = max(len(command.usage) for command in COMMANDS.values()) + 2
-    return "\n".join(f"  nbhub {command.usage:<{width}}{command.summary}" for command in COMMANDS.values())
+    short = {command.usage.partition(" [--")[0]: command.summary for command in COMMANDS.values()}
+    width = max(map(len, short)) + 2
+    return "\n".join(f"  nbhub {usage:<{width}}{summary}" for usage, summary in short.items())
 
 
 def explained(name: str) -> str:
@@ -248,5 +250,14 @@ def _sorted(name: str, command: Command, rest: Sequence[str]) -> tuple[list[str]
                 raise ConfigError(f"{option} of nbhub {name} needs a value: {option}=…")
             values[option] = found
         else:
+            _check(option, command)
             options.append(word)
     return flags, values, options
+
+
+def _check(option: str, command: Command) -> None:
+    """Raise ConfigError for an option that neither the command nor the hub has; settings are looked at later."""
+    hubs = [*config.OPTIONS, *config.FLAGS, "config"]
+    if option.startswith("--") and "." not in option and option.removeprefix("--") not in hubs:
+        known = [*(f"--{name}" for name in hubs), *command.flags, *command.values]
+        raise ConfigError(f"There is no option {option[:64]}{did_you_mean(option, known)} See nbhub --help.")
