@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
-from pathlib import Path
 
-import httpx2
+import httpcore2
 import msgspec
 import yaml
 from lightkube.config import client_adapter
-from lightkube.config.kubeconfig import SERVICE_ACCOUNT, KubeConfig, SingleConfig
+from lightkube.config.kubeconfig import KubeConfig, SingleConfig
+from lightkube.config.models import User
 from lightkube.core.exceptions import ConfigError as LightkubeError
 
 from nbhub.errors import ConfigError
+from nbhub.spawners.kubernetes.wire import Wire
 
 MOST_CONNECTIONS = 100
 IDLE_SECONDS = 60.0
@@ -30,7 +30,7 @@ class Access:
     verify: bool | None = None
     attempt_seconds: float = 3.0
     retry_seconds: float = 30.0
-    at_once: int = 32
+    at_once: int = 16
 
 
 def load(access: Access) -> SingleConfig:
@@ -50,35 +50,18 @@ def load(access: Access) -> SingleConfig:
     return found._replace(cluster=cluster)
 
 
-def connect(config: SingleConfig) -> httpx2.AsyncClient:
-    """Return a client for that address and identity; rotated tokens are read again. Raises ConfigError."""
-    parameters = _Parameters(timeout=httpx2.Timeout(None))
+def connect(config: SingleConfig) -> Wire:
+    """Return the way to the API server as that identity; raises ConfigError."""
     try:
-        return client_adapter.AsyncClient(config, parameters)
-    except (LightkubeError, OSError, ValueError, AssertionError) as error:
+        user = config.user or User()
+        tls = client_adapter.verify_cluster(config.cluster, user, config.abs_file)
+        identity = client_adapter.user_auth(config.user)
+    except (LightkubeError, OSError, ValueError) as error:
         raise ConfigError(f"The way to the Kubernetes API server cannot be used ({error}). {HOW}") from error
-
-
-def own_namespace(config: SingleConfig) -> str:
-    """Return the namespace that the hub runs in, or that the kubeconfig names."""
-    return config.namespace
-
-
-def hub_namespace() -> str:
-    """Return the namespace of the pod that this process runs in; `default` outside of one."""
-    try:
-        return (Path(SERVICE_ACCOUNT) / "namespace").read_text().strip() or "default"
-    except OSError:
-        return "default"
-
-
-@dataclasses.dataclass
-class _Parameters(client_adapter.ConnectionParams):
-    """What the connections are like."""
-
-    def httpx_params(self, config: SingleConfig) -> dict[str, object]:
-        """See ConnectionParams."""
-        limits = httpx2.Limits(
-            max_connections=None, max_keepalive_connections=MOST_CONNECTIONS, keepalive_expiry=IDLE_SECONDS
-        )
-        return {**super().httpx_params(config), "limits": limits}
+    pool = httpcore2.AsyncConnectionPool(
+        ssl_context=tls,
+        max_connections=None,
+        max_keepalive_connections=MOST_CONNECTIONS,
+        keepalive_expiry=IDLE_SECONDS,
+    )
+    return Wire(pool, config.cluster.server, identity)

@@ -15,13 +15,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import httpx2
 import msgspec
 
 from nbhub.errors import BackendUnavailable, SpawnError
 from nbhub.spawners.kubernetes import access, refusals
 from nbhub.spawners.kubernetes.access import Access
 from nbhub.spawners.kubernetes.throttle import Throttle
+from nbhub.spawners.kubernetes.wire import Answer, Broken
 
 log = logging.getLogger("nbhub.kubernetes")
 
@@ -116,7 +116,7 @@ class Api:
         self._settings = settings
         self._clock = clock
         self._random = choose or random.SystemRandom()
-        self._client = access.connect(self.config)
+        self._wire = access.connect(self.config)
 
     async def create(self, obj: Mapping[str, Any]) -> bytes:
         """Create an object; raises Refused, with the reason AlreadyExists if there is one of that name."""
@@ -190,13 +190,13 @@ class Api:
         patience = self._settings.attempt_seconds
         pause = FIRST_PAUSE
         verb = _verb(method, target)
-        request = _request(method, path or target.path, params, body, content)
         while True:
             try:
                 async with self.throttle.turn():
                     self._count(verb, target)
-                    answer = await self._attempt(request, patience)
-            except (httpx2.TransportError, TimeoutError, OSError) as error:
+                    async with asyncio.timeout(patience):
+                        answer = await self._wire.request(method, path or target.path, params, body, content)
+            except Broken as error:
                 trouble, wanted = _in_short(error), 0.0
                 patience = min(patience * 2, self._settings.retry_seconds)
             else:
@@ -204,11 +204,11 @@ class Api:
                     self.throttle.succeeded()
                     return answer.content
                 status = _status(answer)
-                if answer.status_code not in PASSING and answer.status_code != 401:
+                if answer.status not in PASSING and answer.status != 401:
                     raise _refused(status, verb, target)
-                trouble = str(status.get("message") or f"HTTP status {answer.status_code}")
+                trouble = str(status.get("message") or f"HTTP status {answer.status}")
                 wanted = _retry_after(answer, status)
-                if answer.status_code in OVERLOADED:
+                if answer.status in OVERLOADED:
                     self.throttle.overloaded(wanted)
             delay = max(wanted, pause * self._random.uniform(0.5, 1.5))
             if self._clock() - started + delay > self._settings.retry_seconds:
@@ -225,28 +225,24 @@ class Api:
         `silence` is how many seconds may pass without a word until the connection counts as dead.
         """
         self._count("watch", target)
-        timeout = httpx2.Timeout(self._settings.attempt_seconds * 2, read=silence, pool=None)
+        connect = self._settings.attempt_seconds * 2
         try:
-            async with self._client.stream("GET", target.path, params=params, timeout=timeout) as answer:
-                if not answer.is_success:
-                    await answer.aread()
-                    if answer.status_code in PASSING or answer.status_code == 401:
-                        raise self._unavailable("watch", target, f"HTTP status {answer.status_code}")
+            async with self._wire.stream(target.path, params, connect=connect, silence=silence) as (answer, pieces):
+                if answer.is_success:
+                    yield _lines(pieces)
+                elif answer.status in PASSING or answer.status == 401:
+                    raise self._unavailable("watch", target, f"HTTP status {answer.status}")
+                else:
                     raise _refused(_status(answer), "watch", target)
-                yield _lines(answer)
-        except (httpx2.TransportError, OSError) as error:
+        except Broken as error:
             raise self._unavailable("watch", target, _in_short(error)) from error
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
+        await self._wire.aclose()
 
     def _count(self, verb: str, target: Target) -> None:
         self.calls[verb, target.kind] = self.calls.get((verb, target.kind), 0) + 1
-
-    async def _attempt(self, request: Mapping[str, Any], patience: float) -> httpx2.Response:
-        async with asyncio.timeout(patience):
-            return await self._client.request(**request)
 
     def _unavailable(self, verb: str, target: Target, trouble: str) -> BackendUnavailable:
         server = self.config.cluster.server
@@ -263,16 +259,6 @@ def _verb(method: str, target: Target) -> str:
     return {"POST": "create", "PUT": "update"}.get(method, method.lower())
 
 
-def _request(
-    method: str, path: str, params: Mapping[str, str] | None, body: bytes | None, content: str
-) -> Mapping[str, Any]:
-    # Compression costs both sides more than the bytes do within a cluster.
-    headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
-    if body is not None:
-        headers["Content-Type"] = content
-    return {"method": method, "url": path, "params": params, "content": body, "headers": headers}
-
-
 async def _or_none(call: Awaitable[bytes]) -> bytes | None:
     try:
         return await call
@@ -282,26 +268,26 @@ async def _or_none(call: Awaitable[bytes]) -> bytes | None:
         raise
 
 
-async def _lines(answer: httpx2.Response) -> AsyncIterator[bytes]:
+async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Give the lines of an answer as they come."""
     rest = b""
-    async for chunk in answer.aiter_raw():
-        lines = (rest + chunk).split(b"\n")
+    async for piece in pieces:
+        lines = (rest + piece).split(b"\n")
         rest = lines.pop()
         for line in lines:
             if line:
                 yield line
 
 
-def _status(answer: httpx2.Response) -> Mapping[str, Any]:
+def _status(answer: Answer) -> Mapping[str, Any]:
     """Return the Status object of an answer; one in the same form if what answered was no API server."""
     try:
         found = msgspec.json.decode(answer.content)
     except msgspec.DecodeError:
         found = None
     if isinstance(found, dict) and found.get("kind") == "Status":
-        return {**found, "code": answer.status_code}
-    return {"kind": "Status", "code": answer.status_code, "message": answer.text[:300].strip()}
+        return {**found, "code": answer.status}
+    return {"kind": "Status", "code": answer.status, "message": answer.content[:300].decode(errors="replace").strip()}
 
 
 def _refused(status: Mapping[str, Any], verb: str, target: Target) -> Refused:
@@ -309,9 +295,9 @@ def _refused(status: Mapping[str, Any], verb: str, target: Target) -> Refused:
     return Refused(words, status)
 
 
-def _retry_after(answer: httpx2.Response, status: Mapping[str, Any]) -> float:
+def _retry_after(answer: Answer, status: Mapping[str, Any]) -> float:
     """Return the seconds that the server asks to wait; 0 if it asks for nothing."""
-    asked = answer.headers.get("Retry-After") or (status.get("details") or {}).get("retryAfterSeconds") or 0
+    asked = answer.headers.get("retry-after") or (status.get("details") or {}).get("retryAfterSeconds") or 0
     try:
         return min(max(float(asked), 0.0), 60.0)
     except (TypeError, ValueError):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections.abc import AsyncIterator
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-import httpx2
 import msgspec
 
 from nbhub.core import findings
@@ -22,6 +22,7 @@ from nbhub.spawners.kubernetes.rights import Right
 from nbhub.spawners.kubernetes.settings import KubeSettings
 from nbhub.spawners.kubernetes.spelling import Plain
 from nbhub.spawners.kubernetes.trial import Trial
+from nbhub.spawners.kubernetes.wire import Broken
 
 SKEW_SECONDS = 2.0
 BAD_SKEW_SECONDS = 30.0
@@ -61,22 +62,22 @@ async def _api(api: Api) -> AsyncIterator[Finding]:
     about, server = "Kubernetes API", api.config.cluster.server
     begun = time.perf_counter()
     try:
-        async with access.connect(api.config) as client:
-            answer = await client.get("/version", timeout=10)
+        async with contextlib.aclosing(access.connect(api.config)) as wire, asyncio.timeout(10):
+            answer = await wire.request("GET", "/version", None, None, "")
             took, now = time.perf_counter() - begun, time.time()
-    except (httpx2.HTTPError, OSError) as error:
+    except Broken as error:
         yield findings.failed(
             about,
             f"{server} does not answer: {str(error) or type(error).__name__}.",
             "Correct the address, or let a NetworkPolicy allow the hub to reach it.",
         )
         return
-    if answer.status_code == 401:
+    if answer.status == 401:
         yield findings.failed(about, f"{server} does not know who asks.", "Renew the kubeconfig or service account.")
         return
-    version = answer.json().get("gitVersion", "?") if answer.is_success else "?"
+    version = msgspec.json.decode(answer.content).get("gitVersion", "?") if answer.is_success else "?"
     yield findings.ok(about, f"{server} answers ({version}, {1000 * took:.0f} ms)")
-    if date := answer.headers.get("Date"):
+    if date := answer.headers.get("date"):
         yield _clock(parsedate_to_datetime(date).timestamp() + 0.5 - now)
 
 
