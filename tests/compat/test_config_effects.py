@@ -165,6 +165,17 @@ def test_the_web_is_told(tmp_path: Path) -> None:
     assert settings.cookie_max_age == 86400
 
 
+def test_the_proxy_is_started_or_not(tmp_path: Path) -> None:
+    assert hub_of(tmp_path, "").start_proxy
+    for section in ("ConfigurableHTTPProxy", "Proxy"):
+        assert not hub_of(tmp_path, f"c.{section}.should_start = False").start_proxy
+
+
+def test_what_every_user_may_besides(tmp_path: Path) -> None:
+    hub = hub_of(tmp_path, "c.JupyterHub.extra_user_scopes = {'access:services'}")
+    assert hub.declared().user_scopes == ("access:services",)
+
+
 async def test_headers_pages_and_functions_of_a_visit(tmp_path: Path) -> None:
     folder = tmp_path / "templates"
     folder.mkdir()
