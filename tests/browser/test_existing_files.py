@@ -8,19 +8,18 @@ from __future__ import annotations
 import contextlib
 import grp
 import os
-import re
 import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from browser.visits import Complaints, log_in, new_page, pictures
+from browser.existing import started
+from browser.visits import Complaints, log_in, pictures
 from servers import openid_provider, openldap
 from servers.hub import SMALL_SERVER, HubProcess, until
 
@@ -30,54 +29,7 @@ pytestmark = [
     pytest.mark.xdist_group("system-accounts"),  # one of the files is about accounts of the machine
 ]
 
-CONFIGS = Path(__file__).parents[1] / "compat" / "configs"
 PASSWORD = "pässword of the account"
-
-
-class Started:
-    """A hub that runs with one of the files, and its visitors."""
-
-    def __init__(self, hub: HubProcess, prefix: str, browser: Browser, complaints: Complaints) -> None:
-        self.hub = hub
-        self.prefix = prefix
-        self._browser = browser
-        self._complaints = complaints
-
-    async def visitor(self) -> Page:
-        """Return the page of somebody new, at the hub's address."""
-        self._complaints.prefix = f"{self.prefix}/hub/"
-        page = await new_page(self._browser, self.hub, self._complaints)
-        await page.goto(f"{self.prefix}/")
-        return page
-
-    async def serves(self, page: Page, name: str) -> None:
-        """See the server that was started for the user, and the way back to the home page, where it runs."""
-        await expect(page).to_have_url(re.compile(rf"{re.escape(self.prefix)}/user/{name}/"))
-        await expect(page.locator("body")).to_contain_text(f"{self.prefix}/user/{name}/")
-        await page.goto(f"{self.prefix}/hub/home")
-        await expect(page.get_by_role("heading", level=1)).to_have_text(f"Hello, {name}")
-        await expect(page.get_by_text("Running", exact=True)).to_be_visible()
-
-
-@contextlib.asynccontextmanager
-async def started(
-    name: str, hub: HubProcess, browser: Browser, complaints: Complaints, *options: str, prefix: str = ""
-) -> AsyncIterator[Started]:
-    """Run a hub with one of the files until the end of the block."""
-    hub.spawn("-f", str(CONFIGS / f"{name}.py"), *options)
-    try:
-        async with httpx.AsyncClient(verify=False) as client:
-
-            async def answers() -> bool:
-                assert hub.alive, hub.text()
-                with contextlib.suppress(httpx.TransportError):
-                    return (await client.get(f"{hub.url}{prefix}/hub/health")).status_code == 200
-                return False
-
-            await until(answers, "the hub answers", 60)
-        yield Started(hub, prefix, browser, complaints)
-    finally:
-        assert await hub.stop() == 0, hub.text()
 
 
 def small_servers(folder: Path, python: str = sys.executable) -> list[str]:
