@@ -91,10 +91,11 @@ def _rights(service: Service) -> list[str]:
         return [
             "",
             "# Only root can start a process as another user. Of root's rights are left: becoming the user, looking",
-            "# after the user's processes and home, asking PAM, and opening a port below 1024.",
+            "# after the user's processes and home, PAM (its limits and audit too), and opening a port below 1024.",
             "User=root",
             "CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_KILL CAP_SYS_PTRACE CAP_CHOWN CAP_FOWNER CAP_DAC_OVERRIDE",
-            "CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_AUDIT_WRITE CAP_NET_BIND_SERVICE",
+            "CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_NET_BIND_SERVICE CAP_SYS_RESOURCE",
+            "CapabilityBoundingSet=CAP_AUDIT_WRITE CAP_AUDIT_CONTROL",
         ]
     port = "CAP_NET_BIND_SERVICE" if service.low_port else ""
     return [
