@@ -1,0 +1,4 @@
+CREATE ROLE nbhub LOGIN PASSWORD 'nbhub';
+
+CREATE DATABASE nbhub OWNER nbhub;
+
