@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import socket
 from pathlib import Path
 
 from nbhub.errors import ConfigError
@@ -38,7 +39,7 @@ class FileLock:
             ) from error
         with contextlib.suppress(OSError):  # who holds it is only told for convenience; the disk may be full
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            os.pwrite(descriptor, f"{os.getpid()} {socket.gethostname()}\n".encode(), 0)
         self._descriptor = descriptor
 
     def release(self) -> None:
@@ -49,8 +50,10 @@ class FileLock:
 
 
 def _holder(descriptor: int) -> str:
+    """Say who has the lock: the process, and the machine or pod when it is another one."""
     try:
-        pid = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+        pid, _, host = os.pread(descriptor, 300, 0).decode("ascii", "replace").strip().partition(" ")
     except OSError:
         return ""
-    return f" (process {pid})" if pid.isdigit() else ""
+    where = f" on {host}" if host not in ("", socket.gethostname()) else ""
+    return f" (process {pid}{where})" if pid.isdigit() else ""
