@@ -219,7 +219,7 @@ class Operation:
         self._spawn(self.front.run(), "front desk")
         self._spawn(self.reconciler.run(), "reconciler")
         self._spawn(self.keeper.run(), SERVICES)
-        self._spawn(sweep.run(self.store, self.hub.habits, self.clock), "sweep")
+        self._spawn(sweep.run(self.store, self.hub.habits, self.clock, self.spawner.note), "sweep")
         self.metrics.startup.set(self.clock() - self._begun)
         if warning := self.authenticator.warning():
             self.say(f"Warning: {warning}")

@@ -22,8 +22,21 @@ async def arrive(page: Page, address: str) -> None:
 async def new_notebook(page: Page) -> None:
     """Open a new notebook from the launcher; its kernel is up afterwards."""
     await page.locator('.jp-LauncherCard[data-category="Notebook"]:visible').first.click()
+    await until_idle(page)
+
+
+async def until_idle(page: Page) -> None:
+    """Wait until the open notebook has a kernel that is up and has nothing to do."""
     # The circle beside the name of the kernel is idle before there is one; the status bar is not.
     await expect(page.locator("#jp-main-statusbar")).to_contain_text("| Idle", timeout=LOAD)
+
+
+async def save(page: Page, name: str) -> None:
+    """Save the open notebook for the first time, under this name."""
+    await page.keyboard.press("Control+s")
+    await page.locator(".jp-Dialog input[type=text], .jp-Dialog input:not([type])").first.fill(name)
+    await page.get_by_role("button", name="Rename and Save").click()
+    await expect(page.locator("#jp-main-dock-panel .lm-TabBar-tab.jp-mod-dirty")).to_have_count(0, timeout=PATIENCE)
 
 
 async def run_cell(page: Page, code: str, shown: str) -> None:

@@ -29,7 +29,9 @@ async def running_server(store: Store, user: str, last_activity: float, *, tempo
 async def test_only_idle_servers_are_asked_to_stop(store: Store) -> None:
     idle = await running_server(store, "idle", NOW - 700)
     busy = await running_server(store, "busy", NOW - 500)
-    await sweep(store, Habits(idle_timeout=600), NOW)
+    notes: list[tuple[str, str]] = []
+    await sweep(store, Habits(idle_timeout=600), NOW, lambda handle, note: notes.append((handle.user_name, note.word)))
+    assert notes == [("idle", "Culled")]
     async with store.read() as tx:
         first, second = await servers.by_id(tx, idle), await servers.by_id(tx, busy)
     assert first is not None and not first.wanted and first.due is not None and first.due <= NOW

@@ -53,6 +53,23 @@ async def test_start_open_restart_stop_from_home(hub: Any) -> None:
     assert "Stopped" in read(await browser.get("/hub/home")).words
 
 
+async def test_who_did_what_to_a_server_is_noted_where_it_runs(hub: Any) -> None:
+    ada, root = await hub.api("ada"), await hub.browser("root")
+    assert (await ada.post("/hub/api/users/ada/server")).status_code == 201
+    await submit(root, read(await root.get("/hub/admin")).form("/hub/stop/ada"))
+
+    async def stopped() -> bool:
+        return not (await hub.server("ada")).active
+
+    await hub.until(stopped)
+    await ada.delete("/hub/api/users/ada/server")  # nothing is to be stopped any more
+    assert (await ada.post("/hub/api/users/ada/server", json={"fault": "fails"})).status_code == 500
+    noted = [(name, note.word, note.is_trouble) for name, note in hub.spawner.notes]
+    assert noted == [("ada", "Started", False), ("ada", "Stopped", False), ("ada", "Failed", True)]
+    assert hub.spawner.notes[1][1].sentence == "Stopped by root"
+    assert "failed on demand" in hub.spawner.notes[2][1].sentence
+
+
 async def test_following_the_link_starts_and_leads_to_the_wait(hub: Any) -> None:
     hub.spawner.delay = 0.4
     browser = await hub.browser("ada")

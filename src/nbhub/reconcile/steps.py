@@ -20,7 +20,7 @@ from nbhub.core.lifecycle import ABSENT, Limits, Observation, Probe, Settle, Sta
 from nbhub.core.model import OAuthClient, Phase, ProgressEvent, Role, Server, User
 from nbhub.errors import BackendUnavailable, BadRequest, NbhubError, SpawnError
 from nbhub.reconcile.probe import ATTEMPT_SECONDS, Prober
-from nbhub.spawners.base import Checkpoint, Handle, Spawner
+from nbhub.spawners.base import Checkpoint, Handle, Note, Spawner
 from nbhub.spawners.one_server import AuthState, Prepared, Subject, is_special, prepare
 from nbhub.store import Store, grants, servers, users
 
@@ -302,6 +302,7 @@ class Steps:
             )
             await self.release(tx, held, self.pace.limits.poll_interval)
         log.info("server=%s starting→running after=%.1fs", held.full_name, took)
+        self.spawner.note(held.handle, Note("Started", f"The server answers, {took:.1f} seconds after its start began"))
         self.on_start(True, took)
 
     # -- stop and settle -----------------------------------------------------------------------------------------
@@ -351,6 +352,8 @@ class Steps:
             )
             await grants.revoke_server_grants(tx, server.id)
             await self.release(tx, held, None if observed >= server.generation else 0.0)
+        if step.phase is Phase.FAILED and server.phase is not Phase.FAILED:
+            self.spawner.note(held.handle, Note("Failed", step.message or "The server ended.", is_trouble=True))
         reason = f" reason={step.message!r}" if step.message else ""
         log.info("server=%s %s→%s%s", held.full_name, server.phase, step.phase, reason)
         if step.phase is Phase.FAILED and server.phase is Phase.STARTING:

@@ -8,9 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from nbhub.errors import DatabaseUnavailable
+from nbhub.spawners.base import Handle, Note
 from nbhub.store import Store, grants, servers, users
 
 log = logging.getLogger("nbhub.sweep")
+
+
+Noting = Callable[[Handle, Note], None]
+
+
+def _forgotten(handle: Handle, note: Note) -> None:
+    """Take no note."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +31,10 @@ class Habits:
     login_memory: float = 90 * 86400.0  # how long it is known who failed to log in, and who did before
 
 
-async def sweep(store: Store, habits: Habits, now: float) -> None:
+async def sweep(store: Store, habits: Habits, now: float, note: Noting = _forgotten) -> None:
     """Do everything once: stop idle servers, forget temporary users, delete what has expired."""
     if habits.idle_timeout:
-        async with store.write() as tx:
-            for _, user, server in await servers.ask_stop_idle(tx, now - habits.idle_timeout, now):
-                log.info("server=%s/%s idle for over %.0fs, stopping", user, server, habits.idle_timeout)
+        await _stop_idle(store, habits.idle_timeout, now, note)
     async with store.write() as tx:
         for user in await users.delete_abandoned(tx, now - habits.temporary_user_grace):
             log.info("user=%s temporary, gone with its server", user)
@@ -37,12 +43,25 @@ async def sweep(store: Store, habits: Habits, now: float) -> None:
         await users.delete_old_failures(tx, now - habits.login_memory)
 
 
-async def run(store: Store, habits: Callable[[], Habits], clock: Callable[[], float]) -> None:
+async def _stop_idle(store: Store, seconds: float, now: float, note: Noting) -> None:
+    culled = []
+    async with store.write() as tx:
+        for number, user, server in await servers.ask_stop_idle(tx, now - seconds, now):
+            log.info("server=%s/%s idle for over %.0fs, stopping", user, server, seconds)
+            culled.append(await servers.by_id(tx, number))
+    for record in culled:
+        if record is not None:
+            note(Handle.of(record), Note("Culled", f"Stopped by nbhub: nobody used it for over {seconds:.0f} seconds"))
+
+
+async def run(
+    store: Store, habits: Callable[[], Habits], clock: Callable[[], float], note: Noting = _forgotten
+) -> None:
     """Sweep until cancelled, by the habits of the moment; a database that is away is tried again next time."""
     while True:
         now = habits()
         try:
-            await sweep(store, now, clock())
+            await sweep(store, now, clock(), note)
         except DatabaseUnavailable as error:
             log.warning("sweep put off: %s", error.message)
         except Exception:

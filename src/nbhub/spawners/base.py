@@ -44,6 +44,15 @@ class Handle:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """Something that was done to a server: one word, such as Stopped, and a sentence, such as "Stopped by alice"."""
+
+    word: str
+    sentence: str
+    is_trouble: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """A point that a start has reached; saved before the next stage runs.
 
@@ -218,6 +227,12 @@ class Spawner(ForOneServer, LoggingConfigurable):
         BackendUnavailable.
         """
         return [Details() for _ in handles]
+
+    def note(self, handle: Handle, note: Note) -> None:
+        """Write down at the backend what was done to a server and by whom, if it has a place for that.
+
+        Returns at once and never fails.
+        """
 
     def watch(self) -> AsyncIterator[int]:
         """Yield ids of servers whose objects changed; only a hint, so a backend without one yields nothing."""

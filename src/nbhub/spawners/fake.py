@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,7 +15,7 @@ from traitlets import Bool, Enum, Float, Instance, Int, Unicode
 from nbhub.core.launch import Launch
 from nbhub.core.lifecycle import Observation
 from nbhub.errors import BackendUnavailable, BadRequest, SpawnError
-from nbhub.spawners.base import Checkpoint, Handle, Spawner
+from nbhub.spawners.base import Checkpoint, Handle, Note, Spawner
 from nbhub.spawners.details import Details
 from nbhub.spawners.fake_backend import FakeBackend, FakeObject
 from nbhub.spawners.fake_folder import FolderBackend
@@ -69,6 +70,7 @@ class FakeSpawner(Spawner):
 
     def __init__(self, **kwargs: Any) -> None:
         self._owns_backend = "backend" not in kwargs
+        self.notes: deque[tuple[str, Note]] = deque(maxlen=1000)  # by the names of objects, the last ones
         super().__init__(**kwargs)
         if self._owns_backend:
             self.backend = FolderBackend(Path(self.folder)) if self.folder else FakeBackend()
@@ -113,6 +115,9 @@ class FakeSpawner(Spawner):
         self._reach(None)
         found = [self.backend.get(handle.object_name) for handle in handles]
         return [Details() if each is None else Details(object=each.name, node=each.address) for each in found]
+
+    def note(self, handle: Handle, note: Note) -> None:
+        self.notes.append((handle.object_name, note))
 
     async def watch(self) -> AsyncIterator[int]:
         queue = self.backend.subscribe()

@@ -18,9 +18,10 @@ from nbhub.authenticators.base import (
 )
 from nbhub.authenticators.native import NativeAuthenticator, native_of
 from nbhub.core.model import User
+from nbhub.core.principal import Principal
 from nbhub.errors import BadRequest, Conflict, Forbidden, NbhubError, NotFound, TooManyRequests, Unavailable
 from nbhub.store import servers
-from nbhub.web import client, forms, identity, pages_entry, places, redirect, render, xsrf
+from nbhub.web import client, forms, identity, noting, pages_entry, places, redirect, render, xsrf
 from nbhub.web.desk import Desk
 
 log = logging.getLogger("nbhub.login")
@@ -218,7 +219,7 @@ async def log_out(request: Request) -> Response:
         await identity.logout(request, response)
     response.headers["location"] = await _farewell(request, asking.user) or response.headers["location"]
     if desk.settings.shutdown_on_logout or asking.user.temporary:
-        await _stop_servers(desk, asking.user)
+        await _stop_servers(desk, asking.user, asking)
     desk.metrics.logouts.observe(desk.clock() - begun)
     return response
 
@@ -234,11 +235,13 @@ async def _farewell(request: Request, user: User) -> str:
         return ""
 
 
-async def _stop_servers(desk: Desk, user: User) -> None:
+async def _stop_servers(desk: Desk, user: User, asking: Principal) -> None:
     async with desk.store.write() as tx:
-        for record in (await servers.of_users(tx, [user.id]))[user.id]:
-            if record.wanted:
-                await servers.ask_stop(tx, record.id, now=desk.clock())
+        wanted = [record for record in (await servers.of_users(tx, [user.id]))[user.id] if record.wanted]
+        for record in wanted:
+            await servers.ask_stop(tx, record.id, now=desk.clock())
+    for record in wanted:
+        noting.stop_asked(desk, record, asking)
 
 
 # -- choosing a password ---------------------------------------------------------------------------------------------

@@ -222,11 +222,11 @@ def _was_ready(record: Server) -> bool:
 
 async def take_stop(request: Request) -> Response:
     """Ask the server to stop, and for a named one with `remove` to be gone; lead back to where it was asked."""
-    _, owner, name = await _target(request, STOP)
+    asking, owner, name = await _target(request, STOP)
     form = await forms.read(request)
     desk = places.desk(request)
     remove = form.flag("remove") and bool(name)
-    record = await asks.ask_stop(desk, owner.name, name, remove=remove)
+    record = await asks.ask_stop(desk, owner.name, name, asking=asking, remove=remove)
     done = record is None or await asks.await_stop(desk, record, min(0.3, desk.settings.slow_stop_timeout))
     back = next_url.safe(form.text("next"), client.own_origins(request.scope, desk.settings))
     said = ("removed" if done else "removing") if remove else ("stopped" if done else "stopping")

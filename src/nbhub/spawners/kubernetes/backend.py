@@ -14,6 +14,8 @@ from nbhub.errors import SpawnError
 from nbhub.spawners.kubernetes import explain, records
 from nbhub.spawners.kubernetes.api import Api, Expired, Refused, Target
 from nbhub.spawners.kubernetes.cache import Cache, Key
+from nbhub.spawners.kubernetes.live import LiveView
+from nbhub.spawners.kubernetes.noting import Notes
 from nbhub.spawners.kubernetes.records import Metadata, Pod
 from nbhub.spawners.kubernetes.sight import Patience, Sight
 
@@ -45,6 +47,8 @@ class Backend:
         self.api = api
         self.cache = cache
         self.scope = scope
+        self.live = LiveView(api, scope)
+        self.notes = Notes(api, now)
         self.now = now
         self.patience = patience
         self._creating: dict[Key, set[asyncio.Task[bytes]]] = {}
@@ -142,6 +146,7 @@ class Backend:
         """Release everything; pods stay as they are."""
         for tasks in list(self._creating.values()):
             await asyncio.wait(tasks, timeout=CHECK_SECONDS)
+        await self.notes.close()
         await self.cache.close()
         await self.api.close()
 

@@ -15,7 +15,8 @@ from nbhub.core.findings import Finding
 from nbhub.core.launch import HubAddress, Launch
 from nbhub.core.lifecycle import ABSENT, Observation
 from nbhub.errors import BackendUnavailable, ConfigError
-from nbhub.spawners.base import Checkpoint, Handle
+from nbhub.spawners.base import Checkpoint, Handle, Note
+from nbhub.spawners.details import Details
 from nbhub.spawners.kubernetes import claims, examination, owning, volume
 from nbhub.spawners.kubernetes.access import Access
 from nbhub.spawners.kubernetes.api import Api, Refused, Target
@@ -114,6 +115,14 @@ class KubeSpawner(ProfiledSpawner):
             return ""
         sight = self.backend.sight(pod)
         return await self.backend.log_tail(pod.key, lines, sight.log_of or "notebook", previous=sight.previous)
+
+    async def details(self, handles: Sequence[Handle]) -> Sequence[Details]:
+        """See Spawner; what pods use is known where the cluster has the metrics API."""
+        return await self.backend.live.details(handles)
+
+    def note(self, handle: Handle, note: Note) -> None:
+        """See Spawner: as an event about the pod."""
+        self.backend.notes.write(handle, note)
 
     async def watch(self) -> AsyncIterator[int]:
         """See Spawner."""

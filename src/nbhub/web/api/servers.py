@@ -14,9 +14,10 @@ from typing import Any
 from msgspec import UNSET
 
 from nbhub.core.model import Server, User
+from nbhub.core.principal import Principal
 from nbhub.errors import BadRequest, Conflict, NotFound, SpawnError, TooManyRequests
 from nbhub.store import Bell, Reading, Writing, servers, users
-from nbhub.web import asking_again, choosing, visit
+from nbhub.web import asking_again, choosing, noting, visit
 from nbhub.web.api import bodies, render
 from nbhub.web.api.endpoints import Call, Endpoints, Reply, empty, json, on_server
 from nbhub.web.desk import Desk
@@ -53,7 +54,7 @@ async def stop_server(call: Call) -> Reply:
     remove = (await call.body(bodies.StopServer)).remove
     if remove and not call.server_name:
         raise BadRequest("The default server cannot be removed, only stopped. Leave `remove` out.")
-    record = await ask_stop(call.desk, call.user_name, call.server_name, remove=remove)
+    record = await ask_stop(call.desk, call.user_name, call.server_name, asking=call.principal, remove=remove)
     if record is None or await await_stop(call.desk, record, call.desk.settings.slow_stop_timeout):
         return empty(204)
     return empty(202)
@@ -126,7 +127,7 @@ async def ask_start(
         return await servers.ask_start(tx, record.id, options=options, now=desk.clock())
 
 
-async def ask_stop(desk: Desk, user_name: str, name: str, *, remove: bool = False) -> Server | None:
+async def ask_stop(desk: Desk, user_name: str, name: str, *, asking: Principal, remove: bool = False) -> Server | None:
     """Record that the server is not wanted (and to be removed); None when there is nothing to stop."""
     await asking_again.before_stop(desk, user_name)
     async with desk.store.write() as tx:
@@ -136,9 +137,13 @@ async def ask_stop(desk: Desk, user_name: str, name: str, *, remove: bool = Fals
             if name:
                 raise NotFound(f"There is no server {user_name}/{name}.")
             return None
-        if (record.wanted and record.active) or (remove and not record.removing):
-            return await servers.ask_stop(tx, record.id, remove=remove, now=desk.clock())
-        return record if record.active or record.removing else None
+        was_wanted = record.wanted and record.active
+        if not was_wanted and (record.removing or not remove):
+            return record if record.active or record.removing else None
+        record = await servers.ask_stop(tx, record.id, remove=remove, now=desk.clock())
+    if was_wanted:
+        noting.stop_asked(desk, record, asking)
+    return record
 
 
 async def await_start(desk: Desk, asked: Server, seconds: float) -> bool:

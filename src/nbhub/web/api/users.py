@@ -13,6 +13,7 @@ from nbhub.core.model import Server, User
 from nbhub.core.principal import Principal
 from nbhub.errors import BadRequest, Conflict, Forbidden, NotFound
 from nbhub.store import Reading, servers, users
+from nbhub.web import noting
 from nbhub.web.api import bodies, paging
 from nbhub.web.api.endpoints import Call, Endpoints, Reply, empty, json, listing, on_hub, on_user
 from nbhub.web.desk import Desk
@@ -150,6 +151,9 @@ async def remove(desk: Desk, asking: Principal, name: str) -> None:
         owned = await _servers_of(tx, record)
         for server in owned:
             await servers.ask_stop(tx, server.id, remove=True, now=desk.clock())
+    for server in owned:
+        if server.active:
+            noting.stop_asked(desk, server, asking)
     if owned:
         await _await_removal(desk, record, owned)
     async with desk.store.write() as tx:
