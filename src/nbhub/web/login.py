@@ -27,6 +27,7 @@ from nbhub.web.desk import Desk
 log = logging.getLogger("nbhub.login")
 
 WRONG = "Name and password do not belong together."
+WRONG_CODE = "Name, password and code do not belong together."
 
 
 def routes(desk: Desk) -> list[Route]:
@@ -146,7 +147,7 @@ async def _identify(source: Authenticator, request: Request, form: forms.Form) -
         found = await source.authenticate(name, form.text("password"), address=address)
     if found is None:
         log.warning("user=%s from=%s wrong password", ascii(name[:64]), address)
-        raise Forbidden(WRONG)
+        raise Forbidden(WRONG_CODE if source.request_otp else WRONG)
     return found
 
 
@@ -177,6 +178,7 @@ async def _login_page(request: Request, status: int = 200, problem: str = "", us
         by_name=any(isinstance(one, PasswordAuthenticator) for one in ways.values()),
         asks_password=any(isinstance(one, PasswordAuthenticator) and one.asks_password for one in ways.values()),
         otp_prompt=next((_prompt(one) for one in ways.values() if one.request_otp), ""),
+        otp_source=next((name for name, one in ways.items() if one.request_otp), ""),
         ways=ways,
         providers={name: one for name, one in ways.items() if isinstance(one, RedirectAuthenticator)},
         open_to_strangers=native is not None and await native.signup_rule() != "closed",
