@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nbhub.errors import ConfigError, SpawnError
-from nbhub.spawners.kubernetes import objects
+from nbhub.spawners.kubernetes import checking, objects
 from nbhub.spawners.kubernetes.models import Model
 from nbhub.spawners.kubernetes.settings import RENAMED, KubeSettings
 from spawners.kubernetes.starts import prepared_launch
@@ -264,6 +264,30 @@ async def test_names_of_users_are_never_read_as_references() -> None:
 async def test_a_text_that_cannot_be_filled_in_names_itself() -> None:
     with pytest.raises(ConfigError, match=r"The text '\{nothing\}' has the field \{nothing\}"):
         await built(extra_labels={"a": "{nothing}"})
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"pod_name_template": "lab"}, "has no field for the user"),
+        ({"pod_name_template": "lab-{username}"}, "has no field for the server"),
+        ({"pvc_name_template": "home-{user}", "storage_pvc_ensure": True}, r"has the field \{user\}"),
+        ({"volumes": [{"name": "v-{nobody}"}]}, r"has the field \{nobody\}"),
+        ({"environment": {"JSON": '{"a": 1}'}}, "write {{ and }} for braces"),
+        ({"pod_name_template": "Lab-{user_server}"}, "which Kubernetes does not take"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anybody_starts_a_server(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        checking.check(KubeSettings(**given), named_servers=True)
+
+
+def test_what_is_fine(caplog: pytest.LogCaptureFixture) -> None:
+    checking.check(KubeSettings(pod_name_template="lab-{username}", uid=lambda spawner: 1), named_servers=False)
+    checking.check(KubeSettings(enable_user_namespaces=True, pod_name_template="lab-{servername}"), named_servers=True)
+    assert caplog.messages == []
+    checking.check(KubeSettings(storage_pvc_ensure=True), named_servers=True)
+    assert "storage_capacity" in caplog.text
 
 
 async def test_two_starts_of_one_generation_are_identical() -> None:

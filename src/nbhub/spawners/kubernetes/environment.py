@@ -10,7 +10,7 @@ from typing import Any
 
 from nbhub.core.launch import Launch
 from nbhub.spawners.kubernetes.names import Names, expand
-from nbhub.spawners.kubernetes.plain import deep, plain
+from nbhub.spawners.kubernetes.plain import fields
 from nbhub.spawners.kubernetes.settings import KubeSettings
 from nbhub.spawners.kubernetes.spelling import Plain
 
@@ -29,11 +29,10 @@ def variables(settings: KubeSettings, launch: Launch, names: Names) -> Variables
     """Return the variables of a launch, those first that others refer to as $(NAME)."""
     patterns = settings.setting(launch, "secret_environment")
     values = {**_images(settings, launch), **dict(_values(launch, names))}
-    sources = {name: plain(value) for name, value in launch.template.sources.items()}
     hidden = {name: value for name, value in values.items() if _is_secret(name, value, values, launch, patterns)}
     entries: dict[str, Plain] = {name: {"name": name, "value": value} for name, value in values.items()}
     entries |= {name: _from_secret(name, names.secret) for name in hidden}
-    entries |= {name: {"name": name, **deep(value)} for name, value in sources.items()}
+    entries |= {name: {"name": name, **fields(value)} for name, value in launch.template.sources.items()}
     return Variables(tuple(entries[name] for name in _in_order(entries)), hidden)
 
 

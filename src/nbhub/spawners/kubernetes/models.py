@@ -19,7 +19,7 @@ from nbhub.spawners.kubernetes.spelling import Plain, camel, snake
 _FREE = frozenset(
     {
         *("labels", "annotations", "nodeSelector", "limits", "requests", "matchLabels", "overhead", "data"),
-        *("stringData", "volumeAttributes", "parameters", "allocatedResources"),
+        *("stringData", "volumeAttributes", "parameters", "allocatedResources", "options"),
     }
 )
 # Lists that are there even if they are empty, so that a hook can append to them.

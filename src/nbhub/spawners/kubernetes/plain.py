@@ -5,36 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nbhub.spawners.kubernetes.models import is_model, plain_of
+from nbhub.spawners.kubernetes.models import plain_of
 from nbhub.spawners.kubernetes.spelling import Plain, camel
 
 
-def plain(value: Any) -> Any:
-    """Return a structure without objects of a Kubernetes client: they become dicts with the names of the API."""
-    if is_model(value):
-        return plain_of(value)
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    return [plain(item) for item in value] if isinstance(value, list | tuple | set) else value
-
-
-def top(value: Any) -> Plain:
-    """Return a structure whose own keys are in camelCase; what is below them stays as it is."""
-    return {camel(key): item for key, item in plain(value).items()}
-
-
-def deep(value: Any) -> Any:
-    """Return a structure with all keys in camelCase; for parts without keys that users choose."""
-    if isinstance(value, Mapping):
-        return {camel(str(key)): deep(item) for key, item in value.items()}
-    return [deep(item) for item in value] if isinstance(value, list) else value
+def fields(value: Any) -> Plain:
+    """Return a part of an object, from a dict in either spelling or a model of any Kubernetes client."""
+    found: Mapping[str, Any] = value if isinstance(value, Mapping) else plain_of(value)
+    # Each by itself, so that what is empty on purpose stays.
+    return {camel(str(key)): plain_of(item, camel(str(key))) for key, item in found.items() if item is not None}
 
 
 def listed(value: Any) -> list[Any]:
     """Return the items of a list, or those of a dict in the order of its keys."""
     items = [value[key] for key in sorted(value)] if isinstance(value, Mapping) else list(value or ())
-    found = [plain(item) for item in items if item is not None]
-    return [top(item) if isinstance(item, dict) else item for item in found]
+    return [plain_of(item) for item in items if item is not None]
 
 
 def without_nothing(**fields: Any) -> Plain:

@@ -9,7 +9,7 @@ from typing import Any
 from nbhub.core.launch import Launch
 from nbhub.spawners.kubernetes import labels
 from nbhub.spawners.kubernetes.names import Names, expand, expand_all
-from nbhub.spawners.kubernetes.plain import listed, plain, top, without_nothing
+from nbhub.spawners.kubernetes.plain import fields, listed, without_nothing
 from nbhub.spawners.kubernetes.settings import KubeSettings
 from nbhub.spawners.kubernetes.spelling import Plain
 
@@ -26,11 +26,8 @@ class _Taking:
     def __call__(self, name: str) -> Any:
         return self.settings.setting(self.launch, name)
 
-    def filled(self, name: str) -> Any:
-        """Return a setting with its fields filled in."""
-        return expand_all(plain(self(name)), self.fields)
-
     def filled_list(self, name: str) -> list[Any]:
+        """Return a setting that is a list of parts, with its fields filled in."""
         return [expand_all(item, self.fields) for item in listed(self(name))]
 
 
@@ -45,7 +42,7 @@ def pod(settings: KubeSettings, launch: Launch, names: Names, env: Sequence[Plai
             imagePullSecrets=_pull_secrets(take("image_pull_secrets")),
             initContainers=take.filled_list("init_containers"),
             securityContext=_pod_security(take),
-            nodeSelector=plain(take("node_selector")),
+            nodeSelector=dict(take("node_selector")),
             tolerations=listed(take("tolerations")),
             affinity=_affinity(take),
             schedulerName=take("scheduler_name"),
@@ -54,7 +51,7 @@ def pod(settings: KubeSettings, launch: Launch, names: Names, env: Sequence[Plai
         ),
         "containers": [_container(take, env), *take.filled_list("extra_containers")],
     }
-    spec |= top(take.filled("extra_pod_config"))
+    spec |= expand_all(fields(take("extra_pod_config")), names.fields)
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -80,10 +77,10 @@ def _container(take: _Taking, env: Sequence[Plain]) -> Plain:
         env=list(env),
         resources=_resources(take),
         securityContext=_container_security(take),
-        lifecycle=top(take("lifecycle_hooks")),
+        lifecycle=fields(take("lifecycle_hooks")),
         volumeMounts=take.filled_list("volume_mounts"),
     )
-    return container | top(take("extra_container_config"))
+    return container | fields(take("extra_container_config"))
 
 
 def _resources(take: _Taking) -> Plain:
@@ -120,14 +117,14 @@ def _container_security(take: _Taking) -> Plain:
             context["runAsNonRoot"] = True
         if uid != 0 and escalation is False:  # root and sudo are of no use without capabilities
             context["capabilities"] = {"drop": ["ALL"]}
-    return context | top(take("container_security_context"))
+    return context | fields(take("container_security_context"))
 
 
 def _pod_security(take: _Taking) -> Plain:
     context = without_nothing(fsGroup=take("fs_gid"), supplementalGroups=list(take("supplemental_gids")))
     if take("restricted") and not take("privileged"):
         context["seccompProfile"] = {"type": "RuntimeDefault"}
-    return context | top(take("pod_security_context"))
+    return context | fields(take("pod_security_context"))
 
 
 def _automount(take: _Taking) -> bool | None:
@@ -137,7 +134,7 @@ def _automount(take: _Taking) -> bool | None:
 
 def _pull_secrets(value: Any) -> list[Plain]:
     names = [value] if isinstance(value, str) else value
-    return [{"name": item} if isinstance(item, str) else plain(item) for item in names if item]
+    return [{"name": item} if isinstance(item, str) else fields(item) for item in names if item]
 
 
 def _affinity(take: _Taking) -> Plain:

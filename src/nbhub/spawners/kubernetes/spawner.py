@@ -17,7 +17,7 @@ from nbhub.core.lifecycle import ABSENT, Observation
 from nbhub.errors import BackendUnavailable, ConfigError
 from nbhub.spawners.base import Checkpoint, Handle, Note
 from nbhub.spawners.details import Details
-from nbhub.spawners.kubernetes import claims, examination, owning, volume
+from nbhub.spawners.kubernetes import checking, claims, examination, owning, volume
 from nbhub.spawners.kubernetes.access import Access
 from nbhub.spawners.kubernetes.api import Api, Refused, Target
 from nbhub.spawners.kubernetes.backend import Backend, Scope, signed
@@ -60,8 +60,9 @@ class KubeSpawner(ProfiledSpawner):
         return self._backend
 
     async def check(self) -> None:
-        """See Spawner: the API server is known, and lets the hub see pods."""
+        """See Spawner: the settings make pods, the API server is known, and lets the hub see pods."""
         await super().check()
+        checking.check(self, named_servers=bool(getattr(self.parent, "allow_named_servers", False)))
         backend = self.backend
         try:
             async with asyncio.timeout(CHECK_SECONDS):

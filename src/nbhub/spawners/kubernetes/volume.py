@@ -21,7 +21,7 @@ from nbhub.errors import SpawnError
 from nbhub.spawners.kubernetes import labels, slugs
 from nbhub.spawners.kubernetes.names import SERVER_FIELDS, USER_FIELDS, Names, expand, expand_all, field_names
 from nbhub.spawners.kubernetes.naming import kept_names, names_of
-from nbhub.spawners.kubernetes.plain import top, without_nothing
+from nbhub.spawners.kubernetes.plain import fields, without_nothing
 from nbhub.spawners.kubernetes.settings import KubeSettings
 from nbhub.spawners.kubernetes.spelling import Plain
 
@@ -122,7 +122,7 @@ def claim(settings: KubeSettings, launch: Launch, names: Names) -> Plain:
     spec = without_nothing(
         accessModes=list(settings.setting(launch, "storage_access_modes")),
         resources={"requests": {"storage": size}} if size else None,
-        selector=top(filled("storage_selector")),
+        selector=expand_all(fields(settings.setting(launch, "storage_selector")), names.fields),
     )
     storage_class = settings.setting(launch, "storage_class")
     if storage_class is not None:  # empty means: none, bind a volume that is there
