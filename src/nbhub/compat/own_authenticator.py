@@ -62,6 +62,11 @@ class FileAuthenticator(Authenticator):
 
     theirs_is_admin: Callable[..., Any] | None = None
 
+    @classmethod
+    def section_names(cls) -> list[str]:
+        """Return the sections of its settings, each once: its base has the name of what it stands for."""
+        return list(dict.fromkeys(super().section_names()))
+
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
         if cls.__module__.startswith("nbhub."):

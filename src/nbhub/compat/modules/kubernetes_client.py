@@ -11,6 +11,8 @@ from typing import Any
 from nbhub.errors import ConfigError
 from nbhub.spawners.kubernetes.models import Model
 
+_POSITIONAL = {"V1EnvVar": ("name", "value", "value_from"), "V1LocalObjectReference": ("name",)}
+
 
 class ApiException(Exception):
     """What calls of the real client raise; nothing here does."""
@@ -24,7 +26,12 @@ def load(module: str, name: str) -> Any:
     """Return a class of objects called so, or what refuses to talk to the cluster."""
     package = module.partition(".")[0]
     if name[:1].isupper() and not name.endswith(("Api", "ApiClient", "Configuration")):
-        return type(name, (Model,), {"__module__": __name__, "__doc__": f"Stands for {module}.{name}."})
+        names = {
+            "__module__": __name__,
+            "__doc__": f"Stands for {module}.{name}.",
+            "POSITIONAL": _POSITIONAL.get(name, ()),
+        }
+        return type(name, (Model,), names)
 
     def refuse(*given: Any, **named: Any) -> Any:
         raise ConfigError(

@@ -11,6 +11,11 @@ from nbhub.spawners import base, process
 class FileSpawner(base.Spawner):
     """Stands before a spawner of nbhub among the bases of a class in a file."""
 
+    @classmethod
+    def section_names(cls) -> list[str]:
+        """Return the sections of its settings, each once: its base has the name of what it stands for."""
+        return list(dict.fromkeys(super().section_names()))
+
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
         if cls.__module__.startswith("nbhub."):

@@ -11,7 +11,7 @@ Attributes are called as in Python (volume_mounts), items both ways. A class suc
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from nbhub.spawners.kubernetes.spelling import Plain, camel, snake
 
@@ -36,7 +36,12 @@ _ALWAYS = frozenset({"labels", "annotations", "nodeSelector", "limits", "request
 class Model:
     """One object, or a part of one. What is not set is None; parts that are lists or free dicts are there always."""
 
-    def __init__(self, **fields: Any) -> None:
+    POSITIONAL: ClassVar[tuple[str, ...]] = ()  # fields that may be given without their names
+
+    def __init__(self, *given: Any, **fields: Any) -> None:
+        if len(given) > len(self.POSITIONAL):
+            raise TypeError(f"give the fields of {type(self).__name__} by their names")
+        fields = dict(zip(self.POSITIONAL, given, strict=False)) | fields
         vars(self)["_fields"] = {camel(name): value for name, value in fields.items()}
 
     def __getattr__(self, name: str) -> Any:
