@@ -132,6 +132,7 @@ def test_the_table(server: Server, seen: Observation, step: Step) -> None:
         (Observation(False, 3), "The server exited with code 3 while it was running."),
         (Observation(False, -9), "The server was killed by signal 9 while it was running."),
         (Observation(False, 137, "out of memory"), "The server ended while it was running: out of memory"),
+        (Observation(False, 9, "The server fell over."), "The server ended while it was running: it fell over."),
     ],
 )
 def test_an_end_is_told_in_words(seen: Observation, says: str) -> None:

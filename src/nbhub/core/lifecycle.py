@@ -164,7 +164,10 @@ def late(server: Server, now: float) -> str:
 def ended(seen: Observation, when: str) -> str:
     """Say how a server that should be there came to its end."""
     if seen.message:
-        return f"The server ended {when}: {seen.message}"
+        how = seen.message
+        if how.startswith("The server "):
+            how = f"it {how.removeprefix('The server ')}"
+        return f"The server ended {when}: {how}"
     if seen.exit_code is None:
         return f"The server disappeared {when}."
     if seen.exit_code < 0:

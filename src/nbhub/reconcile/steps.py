@@ -322,6 +322,8 @@ class Steps:
             return self.pace.retry
         except SpawnError as error:
             log.warning("server=%s could not be stopped: %s", held.full_name, error.message)
+            if step.then is Phase.FAILED:
+                await self._say(held, step.message)  # so that whoever waits learns why, before what is left is gone
             return self.pace.retry
         self.on_stop(self.clock() - begun)
         await self._settle(held, Settle(step.then, step.message, step.answered), log_tail)

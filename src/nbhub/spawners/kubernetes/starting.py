@@ -43,11 +43,13 @@ class Starting:
         self.names = naming.names_of(spawner, launch)
         self.state = self._state(None)
         self._begun = backend.now()
-        self._deadline = self._begun + spawner.start_timeout
+        self._timeout = float(spawner.setting(launch, "start_timeout"))
+        self._deadline = self._begun + self._timeout
 
     async def run(self) -> AsyncIterator[Checkpoint]:
         """Bring the server up; see Spawner.start."""
-        yield Checkpoint(dict(self.state), "Looking for the place of the server's files", 3)
+        own = self._timeout if self._timeout != self.spawner.start_timeout else None
+        yield Checkpoint(dict(self.state), "Looking for the place of the server's files", 3, deadline=own)
         made = await self._claim()
         self.names, self.state = made.names, self._state(made)
         yield Checkpoint(dict(self.state), "Preparing the server's pod", 5)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from nbhub.errors import SpawnError
 from nbhub.spawners.base import Handle
 from nbhub.spawners.kubernetes import owning, seen
-from nbhub.spawners.kubernetes.api import Target
+from nbhub.spawners.kubernetes.api import Refused, Target
 from nbhub.spawners.kubernetes.backend import Backend
 from nbhub.spawners.kubernetes.records import Pod
 
@@ -73,6 +73,12 @@ class Stopping:
         if not name or not namespace or self.handle.state.get("secret_owned"):
             return
         target = Target("Secret", namespace, str(name))
-        found = await self.backend.metadata(target)
-        if found is not None and found.server_id is not None and owning.belongs(found, self.handle):
-            await self.backend.api.delete(target, uid=found.uid)
+        try:
+            found = await self.backend.metadata(target)
+            if found is not None and found.server_id is not None and owning.belongs(found, self.handle):
+                await self.backend.api.delete(target, uid=found.uid)
+        except Refused as error:
+            if error.answer != 403:
+                raise
+            # Without the right to Secrets none was made; with the right lost since, the server has ended all the same.
+            self.spawner.say_once(f"{error.message} Until then, Secrets of servers may stay behind.")

@@ -45,6 +45,8 @@
       // The browser asks again by itself unless the hub refused: then the page knows better.
       if (stream.readyState === EventSource.CLOSED) reload(2000);
     };
+    // Whoever cancels is led elsewhere by the answer; the news of it must not load this page again meanwhile.
+    wait.addEventListener("submit", () => stream.close());
     const since = wait.querySelector("[data-since]");
     if (since) {
       const began = Date.now() - 1000 * Number(since.dataset.since);
