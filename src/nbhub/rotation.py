@@ -58,13 +58,13 @@ async def dependence(hub: Hub) -> Dependence:
 
 
 async def retire(hub: Hub) -> tuple[int, int | None]:
-    """Seal anew what older secrets sealed, and take them out of the file.
+    """Seal anew what older secrets sealed, then take them out of the file.
 
     Returns how many older ones there were, and the process of the hub that was told. Raises Conflict while servers
-    are being started with a token of an older one.
+    are being started with a token of an older one, and ConfigError, with everything sealed anew, where the file
+    cannot be written or there is none.
     """
-    path = _file(hub)
-    found = secret.read(path)
+    found = _secrets(hub)
     keys = Keys.from_secrets(*found)
     async with accounts.opened(hub) as store:
         async with store.read() as tx:
@@ -77,7 +77,7 @@ async def retire(hub: Hub) -> tuple[int, int | None]:
                 # Rewritten only if it is still the same: the hub may have learned something newer meanwhile.
                 await identities.reseal(tx, user_id, state, keys.auth_state_box().rotate(state).decode())
     if len(found) > 1:
-        secret.write(path, found[:1])
+        secret.write(_file(hub), found[:1])
     return len(found) - 1, reload.signal_hub(hub.folder)
 
 
@@ -127,6 +127,7 @@ def _file(hub: Hub) -> Path:
     if path is None:
         raise ConfigError(
             f"The secret comes from c.Hub.cookie_secret or the variable {secret.VARIABLE}, so it is changed there: "
-            "put a new one (openssl rand -hex 32) in front of the present one, and later take that one out."
+            "a new one (openssl rand -hex 32) in front of the present one, which is taken out after "
+            "`nbhub secret retire` has sealed anew what it sealed."
         )
     return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import re
@@ -13,6 +14,7 @@ import httpx
 from nbhub import secret
 from nbhub.core import secrets
 from nbhub.core.secrets import Keys
+from nbhub.store import Store, identities, users
 from servers.hub import HubProcess, running_hub, until
 from servers.machine import leaders_of
 
@@ -139,3 +141,30 @@ def test_a_secret_that_is_not_in_a_file(folder: Path) -> None:
     assert found == (b"\xab" * 32, b"\xcd" * 32)
     assert Keys.from_secrets(*found).former == (Keys.from_secret(found[1]),)
     assert "Did you mean rotate?" in hub.call("secret", "rotat")[1]
+
+
+def test_a_secret_that_is_a_variable(folder: Path) -> None:
+    """As on Kubernetes: `retire` seals anew all the same, and says where the older one is to be taken out."""
+    old, new = secret.new(), secret.new()
+    hub = HubProcess(folder, "", env={"JPY_COOKIE_SECRET": old.hex()})
+    asyncio.run(_seal_one(hub, old))
+    hub.env["JPY_COOKIE_SECRET"] = f"{new.hex()};{old.hex()}"
+    assert "1 auth state(s) are sealed with an older secret" in hub.call("secret", "status")[1]
+    status, said = hub.call("secret", "retire")
+    assert status == 2 and "the variable JPY_COOKIE_SECRET, so it is changed there" in said, said
+    assert "are sealed with" not in hub.call("secret", "status")[1]
+    hub.env["JPY_COOKIE_SECRET"] = new.hex()
+    assert hub.call("secret", "status") == (0, f"in use: {secrets.fingerprint(new)}\nThere is no older secret.\n")
+    hub.env["JPY_COOKIE_SECRET"] = old.hex()
+    assert "1 auth state(s) were sealed with none of these" in hub.call("secret", "status")[1]
+
+
+async def _seal_one(hub: HubProcess, key: bytes) -> None:
+    await hub.token("ada")
+    store = await Store.open(str(hub.data_dir / "nbhub.sqlite"))
+    async with store.write() as tx:
+        ada = await users.get(tx, "ada")
+        assert ada is not None
+        state = Keys.from_secrets(key).auth_state_box().encrypt(b"{}").decode()
+        await identities.put(tx, ada.id, identities.IdentityRecord("", "", state, 1.0))
+    await store.close()

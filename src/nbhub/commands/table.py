@@ -128,7 +128,7 @@ COMMANDS: Mapping[str, Command] = {
         "is not in it and has to be kept apart. --force replaces FILE.\n\n"
         "Examples\n  nbhub backup /var/backups/nbhub-$(date +%F) -f /etc/nbhub_config.py\n"
         "  nbhub backup hub.backup --with-secrets --db=postgresql://nbhub@db/nbhub\n"
-        "  kubectl exec deploy/nbhub -- nbhub backup - > hub.backup",
+        "  kubectl exec deployment/hub -- nbhub backup - -f /etc/nbhub/nbhub_config.py > hub.backup",
     ),
     "restore": Command(
         "nbhub.commands.backups.restore",

@@ -53,6 +53,8 @@ def render(choices: Choices, secrets: Secrets | None = None) -> dict[str, str]:
     known = {
         **dataclasses.asdict(choices),
         "image": image(choices.image),
+        "reference": choices.image,
+        "sqlite": choices.overlay == "single",
         "database_url": choices.database_url,
         "rules": rules(),
         "secret": secrets.cookie if secrets else "",
