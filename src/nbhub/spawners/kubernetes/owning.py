@@ -47,7 +47,7 @@ def belongs(found: Metadata, handle: Handle) -> bool:
     state, notes = handle.state, found.annotations or {}
     if found.uid and found.uid == state.get("pod_uid"):
         return True
-    users = {handle.user_name, state.get("pvc_user")}
+    users = {handle.user_name, state.get("pvc_user")} - {None}
     if found.server_id is not None:
         return found.server_id == handle.server_id and notes.get(records.USER, handle.user_name) in users
     return notes.get(records.USER) in users and found.name == state.get("pod_name")

@@ -26,6 +26,7 @@ from nbhub.spawners.kubernetes.profiled import ProfiledSpawner
 from nbhub.spawners.kubernetes.records import Pod
 from nbhub.spawners.kubernetes.starting import Starting
 from nbhub.spawners.kubernetes.stopping import Stopping
+from nbhub.spawners.kubernetes.watching import Pace
 
 log = logging.getLogger("nbhub.servers")
 
@@ -45,6 +46,7 @@ class KubeSpawner(ProfiledSpawner):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.clock: Callable[[], float] = time.time
+        self.pace = Pace()
         self._backend: Backend | None = None
         self._tidying: dict[str, asyncio.Task[None]] = {}
         self._said: set[str] = set()
@@ -55,7 +57,13 @@ class KubeSpawner(ProfiledSpawner):
         if self._backend is None:
             scope = Scope("" if self.enable_user_namespaces else self.namespace, f"component={self.component_label}")
             api = Api(self._access())
-            cache = Cache(api, namespace=scope.namespace, selector=scope.selector, events=self.events_enabled)
+            cache = Cache(
+                api,
+                namespace=scope.namespace,
+                selector=scope.selector,
+                events=self.events_enabled,
+                pace=self.pace,
+            )
             self._backend = Backend(api, cache, scope, now=self.clock, patience=lambda: self.patience)
         return self._backend
 
