@@ -148,6 +148,19 @@ async def test_start_that_hangs_fails_at_its_deadline(house: House) -> None:
     assert "could not be brought up" in found.message and house.backend.live == 0
 
 
+async def test_a_hook_gives_one_start_a_time_of_its_own(house: House) -> None:
+    def hook(spawner: Any) -> None:
+        spawner.start_timeout = spawner.http_timeout = spawner.user_options["seconds"]
+
+    slow = await house.ask_start(await house.server(), fault="slow", delay=60, seconds=0.3)
+    mute = await house.ask_start(await house.server("bob"), fault="mute", seconds=0.3)
+    fine = await house.ask_start(await house.server("carol"), fault="slow", delay=0.2, seconds=60)
+    async with house.running(house.reconciler(pre_spawn_hook=hook, start_timeout=20, http_timeout=20)):
+        assert "could not be brought up" in (await house.until_phase(slow, Phase.FAILED)).message
+        assert "did not answer" in (await house.until_phase(mute, Phase.FAILED)).message
+        await house.until_phase(fine, Phase.RUNNING)
+
+
 async def test_dead_server_is_noticed_and_explained(house: House) -> None:
     server = await house.ask_start(await house.server())
     async with house.running(house.reconciler()):

@@ -132,12 +132,15 @@ class Steps:
         token = await self._token(server)
         subject = await self._subject(held, token)
         status = self._starting(server, now)
+        is_first = "started" in status
         if is_special(self.spawner):
             # The configuration's functions may take long, and whoever waits should see that it has begun.
             async with self.store.write() as tx:
                 await self._record(tx, held, **status)
             status = {"launched": False}
         prepared = await self._prepared(held, subject)
+        if is_first and "start_timeout" in prepared.settings:
+            status["deadline"] = now + prepared.settings["start_timeout"]
         hub = self.hub.reached_at(prepared.hub_connect_url) if prepared.hub_connect_url else self.hub
         build = launch.build(server, subject.user, subject.groups, hub, prepared.template, token, prepared.settings)
         async with self.store.write() as tx:
@@ -230,7 +233,7 @@ class Steps:
             raise SpawnError(f"The spawner brought up server {held.full_name} without naming its address.")
         async with self.store.write() as tx:
             now = self.clock()
-            await self._record(tx, held, launched=True, deadline=now + self.spawner.http_timeout)
+            await self._record(tx, held, launched=True, deadline=now + self.spawner.setting(build, "http_timeout"))
 
     async def _save(self, held: Held, checkpoint: Checkpoint) -> None:
         now = self.clock()

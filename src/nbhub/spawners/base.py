@@ -80,6 +80,7 @@ class Spawner(ForOneServer, LoggingConfigurable):
         }
     )
     PER_START: ClassVar[frozenset[str]] = frozenset()
+    TIMEOUTS: ClassVar[frozenset[str]] = frozenset({"start_timeout", "http_timeout"})  # as well, for every driver
     # Names of settings in older files, and names beside the settings that overrides may assign.
     RENAMED: ClassVar[Mapping[str, str]] = {}
     ASSIGNED: ClassVar[frozenset[str]] = frozenset()

@@ -286,10 +286,11 @@ def _differences(spawner: Spawner, one: Spawner) -> dict[str, Any]:
         for name in spawner.trait_names(config=True)
         if (value := getattr(one, name)) != getattr(spawner, name)
     }
-    ignored = changed.keys() - spawner.PER_START - spawner.IN_TEMPLATE
+    per_start = spawner.PER_START | spawner.TIMEOUTS
+    ignored = changed.keys() - per_start - spawner.IN_TEMPLATE
     for name in sorted(ignored):
         log.warning("server=%s setting=%s cannot be changed for one start", one.subject.full_name, name)
-    return {name: value for name, value in changed.items() if name in spawner.PER_START}
+    return {name: value for name, value in changed.items() if name in per_start}
 
 
 def _is_overridden(spawner: Spawner, name: str) -> bool:
