@@ -27,24 +27,24 @@ class Notes:
     def __init__(self, api: Api, now: Callable[[], float] = time.time) -> None:
         self._api = api
         self._now = now
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.under_way: set[asyncio.Task[None]] = set()
         self._is_forbidden = False
 
     def write(self, handle: Handle, note: Note) -> None:
         """Write one event about a server's pod, in the background; nothing if there was no pod."""
-        if self._is_forbidden or len(self._tasks) >= MOST or not handle.state.get("pod_uid"):
+        if self._is_forbidden or len(self.under_way) >= MOST or not handle.state.get("pod_uid"):
             return
         task = asyncio.get_running_loop().create_task(
             self._create(event(handle, note, self._now(), secrets.token_hex(8)))
         )
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self.under_way.add(task)
+        task.add_done_callback(self.under_way.discard)
 
     async def close(self, seconds: float = 2.0) -> None:
         """Wait a moment for events that are on their way."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=seconds)
-        for task in self._tasks:
+        if self.under_way:
+            await asyncio.wait(self.under_way, timeout=seconds)
+        for task in self.under_way:
             task.cancel()
 
     async def _create(self, obj: Mapping[str, Any]) -> None:
