@@ -283,3 +283,18 @@ async def test_groups(hub: Any) -> None:
     assert (await root.get("/hub/api/users/bob")).json()["groups"] == ["g1"]
     assert (await root.delete("/hub/api/groups/g1")).status_code == 204
     assert (await root.get("/hub/api/groups/g1")).status_code == 404
+
+
+async def test_a_user_is_not_renamed_before_what_their_servers_leave_has_the_new_name(hub: Any) -> None:
+    root = await hub.api("root", "admin:users", "servers")
+    await hub.user("bob")
+    assert (await root.post("/hub/api/users/bob/server")).status_code == 201
+    assert (await root.patch("/hub/api/users/bob", json={"name": "robert"})).status_code == 400
+    assert (await root.delete("/hub/api/users/bob/server")).status_code == 204
+    hub.spawner.backend.away = True
+    refused = await root.patch("/hub/api/users/bob", json={"name": "robert"})
+    assert (refused.status_code, "backend is away" in refused.json()["message"]) == (503, True)
+    assert (await root.get("/hub/api/users/bob")).status_code == 200
+    hub.spawner.backend.away = False
+    assert (await root.patch("/hub/api/users/bob", json={"name": "robert"})).status_code == 200
+    assert (await root.get("/hub/api/users/bob")).status_code == 404

@@ -217,6 +217,13 @@ class Spawner(ForOneServer, LoggingConfigurable):
     async def forget(self, handle: Handle) -> None:
         """The server itself is deleted: remove what outlives a stop, as configured (volumes, logs)."""
 
+    async def rename(self, handle: Handle, user_name: str) -> None:
+        """The user of a stopped server gets another name: write that on what outlives a stop; called before it holds.
+
+        Whoever gets the old name next must not find it. Safe to repeat. Raises SpawnError or BackendUnavailable, and
+        then the user is not renamed.
+        """
+
     async def log_tail(self, handle: Handle, lines: int = 40) -> str:
         """Return the last lines that the server wrote; empty where the backend keeps none."""
         return ""

@@ -107,6 +107,9 @@ class FakeSpawner(Spawner):
             await asyncio.sleep(min(found.stop_seconds, grace.total_seconds()))
         self.backend.remove(handle.object_name)
 
+    async def rename(self, handle: Handle, user_name: str) -> None:
+        self._reach(None)
+
     async def log_tail(self, handle: Handle, lines: int = 40) -> str:
         found = self.backend.get(handle.object_name)
         return f"fake server {found.name} at {found.url}" if found else ""

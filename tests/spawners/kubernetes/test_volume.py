@@ -187,11 +187,7 @@ async def test_a_renamed_user_keeps_the_claim_and_it_gets_the_new_name() -> None
     made = objects.build(one, launch)
     assert made.names.volume == "claim-ada--gpu"
     assert made.names.pod == "jupyter-eve--gpu"  # a new start, so the pod of whoever is called ada now is not met
-    assert volume.renaming(launch) == {
-        "metadata": {"annotations": {USER: "eve", SERVER: "gpu"}, "labels": {USER: "eve"}}
-    }
-    assert volume.renaming((await renamed({**state, "pvc_user": "eve"}))[1]) is None
-    assert volume.renaming((await renamed({}))[1]) is None
+    assert volume.title("eve") == {"metadata": {"annotations": {USER: "eve"}, "labels": {USER: "eve"}}}
     assert not volume.is_of_another(one, launch, claim("claim-ada--gpu", "ada", "gpu")["metadata"])
     assert volume.is_of_another(one, launch, claim("claim-eve--gpu", "ada", "gpu")["metadata"])
 

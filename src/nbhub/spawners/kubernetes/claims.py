@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from nbhub.core.launch import Launch
@@ -69,16 +69,19 @@ async def ensure(
     return None
 
 
-async def rename(backend: Backend, launch: Launch, target: Target) -> None:
-    """Write on a claim that its user has another name now. Raises Refused without the right to."""
-    change = volume.renaming(launch)
-    if change is not None:
-        await backend.api.patch(target, change)
-
-
-async def forget(backend: Backend, target: Target, user: str) -> bool:
-    """Delete a claim, if what is written on it says that it is that user's; say whether one was deleted."""
+async def rename(backend: Backend, target: Target, before: str, after: str) -> None:
+    """Write on a claim that its user has another name now, if it says that it is that user's. Raises Refused."""
     found = await backend.metadata(target)
-    if found is None or (found.annotations or {}).get(records.USER) != user:
+    if found is None or before == after or (found.annotations or {}).get(records.USER) != before:
+        return
+    change = volume.title(after)
+    change["metadata"]["uid"] = found.uid  # of this very claim
+    await backend.api.patch(target, change)
+
+
+async def forget(backend: Backend, target: Target, names: Collection[str]) -> bool:
+    """Delete a claim, if what is written on it says that it is of the user of these names; say whether one was."""
+    found = await backend.metadata(target)
+    if found is None or (found.annotations or {}).get(records.USER) not in names:
         return False
     return await backend.api.delete(target, uid=found.uid)

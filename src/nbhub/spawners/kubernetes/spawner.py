@@ -114,8 +114,15 @@ class KubeSpawner(ProfiledSpawner):
         if not name or not namespace or not volume.is_deleted_with(self, str(handle.state.get("server_name") or "")):
             return
         target = Target(claims.KIND, namespace, name)
-        if await claims.forget(self.backend, target, str(handle.state.get("pvc_user") or handle.user_name)):
+        names = {handle.user_name, str(handle.state.get("pvc_user") or handle.user_name)}
+        if await claims.forget(self.backend, target, names):
             log.info("server=%s deleted %s", handle.object_name, target)
+
+    async def rename(self, handle: Handle, user_name: str) -> None:
+        """See Spawner: the volume claim says whose it is."""
+        name, namespace = handle.state.get("pvc_name"), handle.state.get("namespace")
+        if name and namespace:
+            await claims.rename(self.backend, Target(claims.KIND, namespace, name), handle.user_name, user_name)
 
     async def log_tail(self, handle: Handle, lines: int = 40) -> str:
         """See Spawner."""

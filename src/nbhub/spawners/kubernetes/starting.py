@@ -51,7 +51,8 @@ class Starting:
         own = self._timeout if self._timeout != self.spawner.start_timeout else None
         yield Checkpoint(dict(self.state), "Looking for the place of the server's files", 3, deadline=own)
         made = await self._claim()
-        self.names, self.state = made.names, self._state(made)
+        self.names = made.names
+        self.state = self._state(made)
         yield Checkpoint(dict(self.state), "Preparing the server's pod", 5)
         key = (self.names.namespace, self.names.pod)
         with self.backend.cache.attend(key, seen.claims(made.pod)) as attention:
@@ -95,8 +96,12 @@ class Starting:
         raise SpawnError(f"No name is free for the volume claim of server {self._full_name}. Ask your administrator.")
 
     async def _renamed(self, claim: Mapping[str, Any]) -> None:
+        """Write on a claim that its user was renamed, where that was not done at once."""
+        before, now = self.launch.state.get("pvc_user"), self.launch.user.name
+        if not before or before == now:
+            return
         try:
-            await claims.rename(self.backend, self.launch, _target(claim))
+            await claims.rename(self.backend, _target(claim), before, now)
         except Refused as error:
             self.spawner.say_once(error.message)
 

@@ -135,20 +135,12 @@ def claim(settings: KubeSettings, launch: Launch, names: Names) -> Plain:
     }
 
 
-def renaming(launch: Launch) -> Plain | None:
-    """Return the patch for a claim whose user has been renamed since its last start; None if there is nothing to do.
+def title(user: str) -> Plain:
+    """Return the patch for the claim of a user who has another name now.
 
     Without it the claim would look like that of whoever gets the old name next.
     """
-    before = launch.state.get("pvc_user")
-    if not before or before == launch.user.name:
-        return None
-    return {
-        "metadata": {
-            "annotations": labels.whose(launch),
-            "labels": {labels.USER: slugs.label_value(launch.user.name)},
-        }
-    }
+    return {"metadata": {"annotations": {labels.USER: user}, "labels": {labels.USER: slugs.label_value(user)}}}
 
 
 def is_deleted_with(settings: KubeSettings, server_name: str) -> bool:

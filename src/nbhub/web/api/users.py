@@ -12,6 +12,7 @@ from nbhub.authenticators.base import check_name
 from nbhub.core.model import Server, User
 from nbhub.core.principal import Principal
 from nbhub.errors import BadRequest, Conflict, Forbidden, NotFound
+from nbhub.spawners.base import Handle
 from nbhub.store import Reading, servers, users
 from nbhub.web import noting
 from nbhub.web.api import bodies, paging
@@ -117,6 +118,8 @@ async def change_user(call: Call) -> Reply:
         raise BadRequest("Say what to change: name or admin.")
     if body.auth_state is not UNSET and body.auth_state is not None:
         raise BadRequest("This hub keeps no auth_state that could be changed here.")
+    if body.name is not UNSET:
+        await _hand_over(call, body.name)
     async with call.desk.store.write() as tx:
         record = await existing(tx, call.user_name)
         if record.admin or body.admin is True:
@@ -202,16 +205,34 @@ def _require_admin(asking: Principal) -> None:
     raise Forbidden("Only administrators may make administrators or change them.")
 
 
-async def _rename(tx: Any, call: Call, record: User, name: str) -> User:
-    name = call.desk.authenticator.normalize(name)
+async def _hand_over(call: Call, given: str) -> None:
+    """Have the new name written on what the user's servers leave behind, before anybody can get the old one."""
+    async with call.desk.store.read() as tx:
+        record = await existing(tx, call.user_name)
+        if record.admin:
+            _require_admin(call.principal)
+        name, owned = await _new_name(tx, call, record, given)
+    if name != record.name:
+        for server in owned:
+            await call.desk.spawner.rename(Handle.of(server), name)
+
+
+async def _rename(tx: Any, call: Call, record: User, given: str) -> User:
+    name, _ = await _new_name(tx, call, record, given)
     if name == record.name:
         return record
-    if await users.get(tx, name) is not None:
-        raise BadRequest(f"The name {name} is taken.")
-    if any(server.active for server in await _servers_of(tx, record)):
-        raise BadRequest(f"Servers of {record.name} are active. Stop them before renaming the user.")
     await users.rename(tx, record.id, name)
     return await existing(tx, name)
+
+
+async def _new_name(tx: Reading, call: Call, record: User, given: str) -> tuple[str, Sequence[Server]]:
+    """Return the name that a user gets, and the user's servers; raises BadRequest if that cannot be now."""
+    name, owned = call.desk.authenticator.normalize(given), await _servers_of(tx, record)
+    if name != record.name and await users.get(tx, name) is not None:
+        raise BadRequest(f"The name {name} is taken.")
+    if name != record.name and any(server.active for server in owned):
+        raise BadRequest(f"Servers of {record.name} are active. Stop them before renaming the user.")
+    return name, owned
 
 
 async def _servers_of(tx: Reading, record: User) -> Sequence[Server]:
