@@ -68,13 +68,15 @@ def read(path: Path) -> Secrets:
 
 
 def write(path: Path, secrets: Sequence[bytes]) -> None:
-    """Replace the file as a whole by one with these secrets, with the same owner; raises ConfigError."""
+    """Replace the file as a whole by one with these secrets, of the same owner or its folder's; raises ConfigError."""
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         _write_private(draft, "".join(f"{one.hex()}\n" for one in secrets))
-        with contextlib.suppress(FileNotFoundError, PermissionError):
-            before = path.stat()
-            os.chown(draft, before.st_uid, before.st_gid)
+        before = path.stat() if path.exists() else None
+        with contextlib.suppress(PermissionError):  # who is not root makes files of their own
+            owner = before or path.parent.stat()
+            os.chown(draft, owner.st_uid, owner.st_gid)
+        if before is not None:
             draft.chmod(before.st_mode & 0o770)
         draft.replace(path)
     except OSError as error:

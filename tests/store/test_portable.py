@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import sqlite3
 import threading
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine
 
+from nbhub import secret
 from nbhub.core.model import Phase
 from nbhub.errors import BadRequest, ConfigError, Conflict, NotFound
 from nbhub.store import Store, grants, groups, migrate, portable, schema, servers, users
@@ -202,6 +204,21 @@ async def test_a_damaged_file_is_kept_and_replaced(tmp_path: Path, sqlite_templa
     assert names(tmp_path) == {
         "good.sqlite", "nbhub.sqlite", "nbhub.sqlite.before-restore", "nbhub.sqlite.lock",
     }  # fmt: skip
+
+
+async def test_root_restores_what_is_somebody_elses(tmp_path: Path, sqlite_template: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files away")
+    revision, parts = await read(str(sqlite_template))
+    data = tmp_path / "data"
+    data.mkdir()
+    os.chown(data, 4711, 4712)
+    (data / "nbhub.sqlite.restore").write_text("left by one that was killed")
+    await portable.write(str(data / "nbhub.sqlite"), revision, parts, replace=False, now=1.0)
+    secret.write(data / "secret", [secret.new()])
+    assert {path.name: (path.stat().st_uid, path.stat().st_gid) for path in data.iterdir()} == dict.fromkeys(
+        ("nbhub.sqlite", "nbhub.sqlite.lock", "secret"), (4711, 4712)
+    )
 
 
 async def test_nothing_to_read(tmp_path: Path, postgresql_server: PostgresqlServer, postgresql_url: str) -> None:

@@ -140,8 +140,9 @@ def _write_sqlite(path: Path, revision: str, parts: Iterable[Part], replace: boo
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     there = path.exists()
     lock = sqlite.prepare(str(path))  # raises ConfigError while a hub runs
-    fresh = path.with_name(f"{path.name}.restore-{os.getpid()}")
+    fresh = path.with_name(f"{path.name}.restore")  # of a restore that was killed, too: the lock is ours now
     try:
+        _remove(fresh)
         held = _held(path) if there else ""
         if held and not replace:
             raise Conflict(_NOT_EMPTY.format(place=path, what=held, fate=f"kept as {_kept(path).name}"))
@@ -155,11 +156,19 @@ def _write_sqlite(path: Path, revision: str, parts: Iterable[Part], replace: boo
                     f"The backup does not fit together: rows of {broken[0][0]} refer to what is not there."
                 )
             connection.commit()
-        return _exchange(path, fresh, keep=bool(held))
+        words = _exchange(path, fresh, keep=bool(held))
+        if os.geteuid() == 0:  # the hub may be somebody else
+            for made in (path, lock.path):
+                os.chown(made, path.parent.stat().st_uid, path.parent.stat().st_gid)
+        return words
     finally:
-        for suffix in ("", "-wal", "-shm"):
-            fresh.with_name(fresh.name + suffix).unlink(missing_ok=True)
+        _remove(fresh)
         lock.release()
+
+
+def _remove(file: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        file.with_name(file.name + suffix).unlink(missing_ok=True)
 
 
 def _held(path: Path) -> str:
@@ -268,6 +277,9 @@ def _write_postgresql(
     for name in [*(table.name for table in reversed(ours)), *({"alembic_version"} & found)]:
         connection.exec_driver_sql(f"DROP TABLE {name} CASCADE")
     _fill(connection, place, revision, parts, now)
+    connection.execute(text("SELECT pg_stat_clear_snapshot()"))
+    if connection.execute(_OTHERS).scalar():  # one that was started meanwhile
+        raise Conflict(_BUSY.format(place=place))
     return "What was there has been replaced." if held else ""
 
 
