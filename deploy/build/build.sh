@@ -9,6 +9,8 @@ for name in BASE VERSION REVISION SOURCE PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_T
     eval "value=\${$name:-}"
     if [ -n "$value" ]; then set -- "$@" --build-arg "$name=$value"; fi
 done
+# With the time given, the same source makes the same image to the last byte.
+if [ -n "${CREATED:-}" ]; then set -- "$@" --timestamp "$CREATED"; fi
 if [ -f /certificates/ca.crt ]; then
     bundle=/etc/ssl/certs/ca-certificates.crt
     set -- "$@" --volume "/certificates/ca.crt:$bundle:ro" --build-arg "PIP_CERT=$bundle"

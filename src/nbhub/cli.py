@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -40,6 +41,7 @@ Exit status: 0 stopped as asked, 2 a setting or the machine forbids to start, 1 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
+    _listen_as_first_process()
     try:
         return _main(list(sys.argv[1:] if argv is None else argv))
     except NbhubError as error:
@@ -51,6 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read our output has heard enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _listen_as_first_process() -> None:
+    """End on SIGTERM from the start on: the kernel keeps from a container's first process what it did not ask for."""
+    if os.getpid() == 1:
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 
 def _main(argv: list[str]) -> int:
