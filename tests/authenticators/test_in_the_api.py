@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from nbhub.authenticators.base import Identity, PasswordAuthenticator
+from nbhub.authenticators.null import NullAuthenticator
 
 
 class TwoOffices(PasswordAuthenticator):
@@ -46,3 +47,35 @@ async def test_managed_groups_are_changed_at_the_source(hub_of: Any, method: str
         answer = await api.request(method, f"/hub/api/{path}", json=body)
         assert answer.status_code == 400
         assert "manage_groups" in answer.json()["message"]
+
+
+class WithCode(TwoOffices):
+    """Wants a code as well."""
+
+    takes_otp = True  # type: ignore[assignment]
+
+    async def authenticate_otp(self, username: str, password: str, otp: str, *, address: str) -> Identity | None:
+        """See PasswordAuthenticator."""
+        return await self.authenticate(username, password, address=address) if otp == "123456" else None
+
+
+async def test_a_token_for_credentials_takes_the_one_time_password_too(hub_of: Any) -> None:
+    async with hub_of(WithCode(allow_all=True, request_otp=True)) as hub:
+        await hub.user("ann")
+        for code, status in (({}, 403), ({"otp": "000000"}, 403), ({"otp": "123456"}, 201)):
+            body = {"auth": {"username": "ann", "password": "north", **code}}
+            answer = await hub.client().post("/hub/api/users/ann/tokens", json=body)
+            assert answer.status_code == status, code
+
+
+async def test_a_hub_for_programs_alone(hub_of: Any) -> None:
+    async with hub_of(NullAuthenticator()) as hub:
+        page = await hub.client().get("/hub/login")
+        assert page.status_code == 200
+        assert "Nobody logs in here" in page.text
+        assert "<form" not in page.text
+        client = hub.client()
+        await client.get("/hub/login")
+        data = {"_xsrf": client.cookies["_xsrf"], "username": "ann", "password": "x"}
+        assert (await client.post("/hub/login", data=data)).status_code in (400, 404)
+        assert (await (await hub.api("root")).get("/hub/api/users")).status_code == 200

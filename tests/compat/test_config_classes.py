@@ -9,9 +9,9 @@ import pytest
 
 from nbhub import config
 from nbhub.app import Hub
-from nbhub.authenticators.base import Identity
+from nbhub.authenticators.base import Identity, takes_passwords
 from nbhub.core.model import User
-from nbhub.errors import BadRequest, ConfigError, Forbidden
+from nbhub.errors import BadRequest, ConfigError, Forbidden, Unavailable
 from nbhub.spawners.one_server import Subject, prepare
 from nbhub.store import Store, users
 
@@ -226,3 +226,47 @@ c.Authenticator.allow_all = True
     assert found.roles == ({"name": "tutor"},)
     assert (await source.admit(found)).roles == found.roles
     assert await source.load_managed_roles() == [{"name": "tutor", "scopes": ["list:users"]}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from oauthenticator.github import LocalGitHubOAuthenticator\n"
+        "c.JupyterHub.authenticator_class = LocalGitHubOAuthenticator\n",
+        "c.JupyterHub.authenticator_class = 'oauthenticator.LocalGitHubOAuthenticator'\n",
+        "c.JupyterHub.authenticator_class = 'local-github'\n",
+        "from jupyterhub.auth import LocalAuthenticator\n"
+        "from oauthenticator.github import GitHubOAuthenticator\n"
+        "class Mine(LocalAuthenticator, GitHubOAuthenticator):\n    pass\n"
+        "c.JupyterHub.authenticator_class = Mine\n",
+    ],
+    ids=["imported", "by its path", "by its name", "combined in the file"],
+)
+async def test_a_provider_for_accounts_of_the_machine(tmp_path: Path, store: Store, clock: Any, text: str) -> None:
+    text += (
+        "c.GitHubOAuthenticator.client_id = 'i'\nc.OAuthenticator.client_secret = 's'\n"
+        "c.LocalAuthenticator.create_system_users = True\nc.OAuthenticator.allowed_groups = {'lab'}\n"
+        f"c.LocalAuthenticator.add_user_cmd = ['sh', '-c', 'echo $0 >> {tmp_path}/made; exit 1']\n"
+    )
+    source = source_of(loaded(tmp_path, text), store, clock)
+    await source.check()
+    assert (source.client_id, source.authorize_url) == ("i", "https://github.com/login/oauth/authorize")
+    assert not takes_passwords(source)
+    with pytest.raises(Forbidden):
+        await source.admit(Identity("nbt-nobody", groups=("other",)))
+    assert not (tmp_path / "made").exists()
+    with pytest.raises(Unavailable, match="could not be made"):  # the command failed, after it was asked
+        await source.admit(Identity("nbt-nobody", groups=("lab",)))
+    assert (tmp_path / "made").read_text() == "nbt-nobody\n"
+    await source.close()
+
+
+@pytest.mark.parametrize("name", ["BitbucketOAuthenticator", "LocalGlobusOAuthenticator", "OpenShiftOAuthenticator"])
+async def test_a_provider_without_a_class_here_is_refused_with_what_to_use(tmp_path: Path, name: str) -> None:
+    text = f"from oauthenticator.oauth2 import {name}\nc.JupyterHub.authenticator_class = {name}\n"
+    hub = loaded(tmp_path, text)
+    source = config.build(hub.authenticator_class, hub.config, parent=hub)
+    with pytest.raises(
+        ConfigError, match=f"nbhub has no {name}. Use c.JupyterHub.authenticator_class = 'generic-oauth'"
+    ):
+        await source.check()

@@ -75,6 +75,7 @@ def test_pam_with_groups(command: Check) -> None:
     assert (source.allowed_groups, source.admin_groups) == ({"students", "staff"}, {"staff"})
     out = command("pam_groups.py")[1]
     assert "c.JupyterHub.pid_file is replaced: " in out
+    assert "open_sessions is" not in out
 
 
 def test_oauth_with_groups(command: Check) -> None:

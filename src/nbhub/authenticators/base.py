@@ -11,7 +11,7 @@ import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard
 
 from traitlets import Any as AnyTrait
 from traitlets import Bool, Dict, Int, Set, Unicode, default, validate
@@ -310,6 +310,12 @@ class PasswordAuthenticator(Authenticator):
         """
         raise NotImplementedError
 
+    async def log_in(self, username: str, password: str, otp: str, *, address: str) -> Identity | None:
+        """Return who this is, as `authenticate` does, or as `authenticate_otp` where a one-time password is needed."""
+        if self.request_otp:
+            return await self.authenticate_otp(username, password, otp, address=address)
+        return await self.authenticate(username, password, address=address)
+
     async def authenticate_otp(self, username: str, password: str, otp: str, *, address: str) -> Identity | None:
         """Like `authenticate`, with a one-time password besides; called with request_otp."""
         raise NotImplementedError
@@ -322,6 +328,11 @@ class PasswordAuthenticator(Authenticator):
             return False
         await self._throttle.succeeded(name, address, self._clock())
         return True
+
+
+def takes_passwords(source: Authenticator) -> TypeGuard[PasswordAuthenticator]:
+    """Say whether people log in with a name and a password here; a class of a file may be of two kinds by its bases."""
+    return isinstance(source, PasswordAuthenticator) and not isinstance(source, RedirectAuthenticator)
 
 
 class VisitAuthenticator(Authenticator):

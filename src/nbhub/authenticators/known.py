@@ -17,5 +17,13 @@ KNOWN = {
     "auth0": "nbhub.authenticators.oauth_presets.Auth0OAuthenticator",
     "cilogon": "nbhub.authenticators.oauth_presets.CILogonOAuthenticator",
     "ldap": "nbhub.authenticators.ldap.LDAPAuthenticator",
+    **{
+        f"local-{name}": f"nbhub.authenticators.oauth_local.Local{cls}OAuthenticator"
+        for name, cls in (
+            *(("generic-oauth", "Generic"), ("auth0", "Auth0"), ("azuread", "AzureAd"), ("cilogon", "CILogon")),
+            *(("github", "GitHub"), ("gitlab", "GitLab"), ("google", "Google")),
+        )
+    },
+    "null": "nbhub.authenticators.null.NullAuthenticator",
     "several": "nbhub.authenticators.several.SeveralAuthenticator",
 }

@@ -9,7 +9,7 @@ from typing import Any
 from traitlets import Bool, Dict, Int, Unicode, default
 
 from nbhub.authenticators import system
-from nbhub.authenticators.base import GroupRules, Identity
+from nbhub.authenticators.base import GroupRules, Identity, RedirectAuthenticator
 from nbhub.authenticators.threads import Threads
 from nbhub.config import Command
 from nbhub.errors import Forbidden
@@ -40,7 +40,7 @@ class LocalAuthenticator(GroupRules):
 
     async def admit(self, identity: Identity, handler: Any = None) -> Identity:
         """See Authenticator. Looks the groups up, and makes the account once the person may enter."""
-        if self.allowed_groups or self.admin_groups or self.manage_groups:
+        if self._groups_are_the_machines and (self.allowed_groups or self.admin_groups or self.manage_groups):
             groups = await self._system.run(system.groups_of, identity.name)
             identity = replace(identity, groups=groups)
         admitted = await super().admit(identity, handler)
@@ -50,7 +50,7 @@ class LocalAuthenticator(GroupRules):
 
     async def allows(self, identity: Identity) -> bool:
         """See Authenticator."""
-        if self.allowed_groups and identity.groups is None:
+        if self._groups_are_the_machines and self.allowed_groups and identity.groups is None:
             identity = replace(identity, groups=await self._system.run(system.groups_of, identity.name))
         return await super().allows(identity)
 
@@ -59,6 +59,11 @@ class LocalAuthenticator(GroupRules):
             raise Forbidden(f"The name {name[:64]!r} cannot be that of an account on this machine.")
         self.log.info("user=%s making the account on this machine", name)
         await self._system.run(system.create, self.add_user_cmd, name, self.uids.get(name))
+
+    @property
+    def _groups_are_the_machines(self) -> bool:
+        """A provider has groups of its own."""
+        return not isinstance(self, RedirectAuthenticator)
 
     @property
     def _system(self) -> Threads:

@@ -12,7 +12,7 @@ AUTHENTICATOR_CLASSES: Mapping[str, str] = {
     "TmpAuthenticator": f"{_AUTH}.tmp.TmpAuthenticator",
     "NativeAuthenticator": f"{_AUTH}.native.NativeAuthenticator",
     "SharedPasswordAuthenticator": f"{_AUTH}.shared.SharedPasswordAuthenticator",
-    "LocalAuthenticator": f"{_AUTH}.pam.PAMAuthenticator",
+    "NullAuthenticator": f"{_AUTH}.null.NullAuthenticator",
     "PAMAuthenticator": f"{_AUTH}.pam.PAMAuthenticator",
     "LDAPAuthenticator": f"{_AUTH}.ldap.LDAPAuthenticator",
     "OAuthenticator": f"{_AUTH}.oauth.OAuthenticator",
@@ -23,4 +23,14 @@ AUTHENTICATOR_CLASSES: Mapping[str, str] = {
     "GitHubOAuthenticator": f"{_AUTH}.oauth_presets.GitHubOAuthenticator",
     "GitLabOAuthenticator": f"{_AUTH}.oauth_presets.GitLabOAuthenticator",
     "GoogleOAuthenticator": f"{_AUTH}.oauth_presets.GoogleOAuthenticator",
+    **{
+        f"Local{name}OAuthenticator": f"{_AUTH}.oauth_local.Local{name}OAuthenticator"
+        for name in ("Generic", "Auth0", "AzureAd", "CILogon", "GitHub", "GitLab", "Google")
+    },
 }
+# Providers without a class of their own here: files that name them load, their start is refused with what to use.
+OTHER_PROVIDERS = frozenset(
+    f"{local}{name}OAuthenticator"
+    for local in ("", "Local")
+    for name in ("Bitbucket", "Globus", "MW", "Okpy", "OpenShift")
+)

@@ -12,9 +12,9 @@ from nbhub.authenticators.admission import Admission
 from nbhub.authenticators.base import (
     Authenticator,
     Identity,
-    PasswordAuthenticator,
     RedirectAuthenticator,
     VisitAuthenticator,
+    takes_passwords,
 )
 from nbhub.authenticators.native import NativeAuthenticator, native_of
 from nbhub.core.model import User
@@ -135,16 +135,13 @@ def _admission(desk: Desk) -> Admission:
 async def _identify(source: Authenticator, request: Request, form: forms.Form) -> Identity:
     if isinstance(source, VisitAuthenticator):
         return await source.visit()
-    if not isinstance(source, PasswordAuthenticator):
+    if not takes_passwords(source):
         raise NotFound("This hub has no log-in page of its own.")
     name = form.text("username").strip()
     if not name:
         raise BadRequest("Enter your name.")
     address = client.address(request.scope)
-    if source.request_otp:
-        found = await source.authenticate_otp(name, form.text("password"), form.text("otp").strip(), address=address)
-    else:
-        found = await source.authenticate(name, form.text("password"), address=address)
+    found = await source.log_in(name, form.text("password"), form.text("otp").strip(), address=address)
     if found is None:
         log.warning("user=%s from=%s wrong password", ascii(name[:64]), address)
         raise Forbidden(WRONG_CODE if source.request_otp else WRONG)
@@ -175,8 +172,8 @@ async def _login_page(request: Request, status: int = 200, problem: str = "", us
         problem=problem,
         username=username,
         by_visit=isinstance(source, VisitAuthenticator),
-        by_name=any(isinstance(one, PasswordAuthenticator) for one in ways.values()),
-        asks_password=any(isinstance(one, PasswordAuthenticator) and one.asks_password for one in ways.values()),
+        by_name=any(takes_passwords(one) for one in ways.values()),
+        asks_password=any(takes_passwords(one) and one.asks_password for one in ways.values()),
         otp_prompt=next((_prompt(one) for one in ways.values() if one.request_otp), ""),
         otp_source=next((name for name, one in ways.items() if one.request_otp), ""),
         ways=ways,

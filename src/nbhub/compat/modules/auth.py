@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from functools import cache
 
+from nbhub.authenticators import local
 from nbhub.authenticators.base import PasswordAuthenticator
 from nbhub.compat import names
+from nbhub.compat.modules import missing_authenticators
 from nbhub.compat.own_authenticator import FileAuthenticator, adapted
 from nbhub.traits import import_path
 
@@ -16,8 +18,16 @@ class Authenticator(FileAuthenticator, PasswordAuthenticator):
     label = "account"
 
 
+class LocalAuthenticator(FileAuthenticator, local.LocalAuthenticator, PasswordAuthenticator):
+    """A source that a file writes itself, or combines with another, for people with accounts on this machine."""
+
+    label = "account of this machine"
+
+
 @cache
 def load(module: str, name: str) -> type | None:
     """Return our class of that name, made ready to be derived from; None where there is none."""
+    if name in names.OTHER_PROVIDERS:
+        return missing_authenticators.load("oauthenticator", name)
     path = names.AUTHENTICATOR_CLASSES.get(name)
     return None if path is None else adapted(import_path(path))

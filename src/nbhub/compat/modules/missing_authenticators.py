@@ -12,7 +12,10 @@ from nbhub.errors import ConfigError
 class MissingAuthenticator(Missing, Authenticator):
     """A source of identities that is known by its name only."""
 
-    advice = "See docs/migrate.md for the sources of identities that there are."
+    advice = (
+        "Use c.JupyterHub.authenticator_class = 'generic-oauth' with the provider's addresses (issuer, or "
+        "authorize_url, token_url and userdata_url). Others are in docs/authenticators.md."
+    )
 
     async def check(self) -> None:
         """Refuse to start."""

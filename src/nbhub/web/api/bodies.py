@@ -71,6 +71,7 @@ class Login(Struct, forbid_unknown_fields=True):
 
     username: Text
     password: Annotated[str, Meta(max_length=4096)]
+    otp: Annotated[str, Meta(max_length=256)] = ""
 
 
 class NewToken(Struct, forbid_unknown_fields=True):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nbhub.authenticators.admission import Admission
-from nbhub.authenticators.base import PasswordAuthenticator
+from nbhub.authenticators.base import takes_passwords
 from nbhub.core import principal, roles, scopes, secrets
 from nbhub.core.model import Token, User
 from nbhub.errors import BadRequest, Forbidden, NotFound
@@ -154,10 +154,11 @@ async def _check_held(tx: Reading, owner: User, granted: tuple[str, ...]) -> Non
 async def _log_in(call: Call, body: bodies.NewToken) -> None:
     """Let log-in data in the body stand for credentials: of the user in the path, nobody else."""
     authenticator = call.desk.authenticator
-    if body.auth is None or not isinstance(authenticator, PasswordAuthenticator):
+    if body.auth is None or not takes_passwords(authenticator):
         raise Forbidden(NO_CREDENTIALS)
     address = client.address(call.request.scope)
-    identity = await authenticator.authenticate(body.auth.username, body.auth.password, address=address)
+    given = body.auth
+    identity = await authenticator.log_in(given.username, given.password, given.otp, address=address)
     if identity is None or identity.name != call.user_name:
         raise Forbidden(NO_CREDENTIALS)
     desk = call.desk
