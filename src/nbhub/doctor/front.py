@@ -133,7 +133,7 @@ async def ask(url: str) -> Answer:
     try:
         async with httpx2.AsyncClient(timeout=SECONDS, follow_redirects=False, trust_env=False) as client:
             plain = await client.get(url)
-            if VERSION_HEADER not in plain.headers:
+            if plain.status_code != 200 or VERSION_HEADER not in plain.headers:
                 return Answer(plain.status_code, False)
             way = await client.get(url.removesuffix("api") + "health?check=way", headers=HANDSHAKE)
             origin, _, kind = way.headers.get(ARRIVED, "").partition(" ")

@@ -19,7 +19,7 @@ from nbhub.core import findings
 from nbhub.core.findings import Finding
 from nbhub.errors import NbhubError
 from nbhub.proxy.envoy import find_program
-from nbhub.store import Store, health
+from nbhub.store import Store, health, locking
 
 LEAST_FREE = 50_000_000
 LITTLE_FREE = 500_000_000
@@ -116,19 +116,11 @@ async def database(hub: Hub) -> AsyncIterator[Finding]:
 
 
 def _holder(path: Path) -> Finding:
-    """Say which hub uses an SQLite file, as its lock tells."""
-    about = "hub of this database"
-    try:
-        pid = int(path.with_name(f"{path.name}.lock").read_text())
-    except (OSError, ValueError):
-        return findings.ok(about, "none has run yet")
-    try:
-        runs = b"nbhub" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        runs = False
-    if runs:
-        return findings.ok(about, f"process {pid} uses it; a second one would be refused")
-    return findings.ok(about, "none runs on this machine")
+    """Say which hub uses an SQLite file."""
+    about, held = "hub of this database", locking.holder(path.resolve())
+    if held is None:
+        return findings.ok(about, "none runs now")
+    return findings.ok(about, f"one uses it{held}; a second one would be refused")
 
 
 def clock(about: str, ahead: float) -> Finding:

@@ -49,6 +49,21 @@ class FileLock:
             self._descriptor = None
 
 
+def holder(database: Path) -> str | None:
+    """Say which hub has a database now, as in " (process 7 on hub-1)"; None if none has it."""
+    try:
+        descriptor = os.open(database.with_name(database.name + ".lock"), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return _holder(descriptor)
+    finally:
+        os.close(descriptor)
+    return None
+
+
 def _holder(descriptor: int) -> str:
     """Say who has the lock: the process, and the machine or pod when it is another one."""
     try:
