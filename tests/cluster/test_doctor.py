@@ -1,0 +1,157 @@
+"""nbhub doctor on a real cluster: all well, and each mistake that a deployment can have, made for real."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from nbhub.core.findings import State
+from nbhub.spawners.kubernetes import examination
+from servers.cluster_fixtures import RULES, Namespace
+from servers.hub import HubProcess, running_hub
+
+SETTINGS = """
+c.Hub.spawner_class = "kubernetes"
+c.Hub.hub_ip = "0.0.0.0"
+c.Hub.authenticator_class = "dummy"
+c.KubeSpawner.namespace = {namespace!r}
+c.KubeSpawner.kubeconfig = {kubeconfig!r}
+c.KubeSpawner.image = {image!r}
+c.KubeSpawner.image_pull_policy = "Never"
+c.KubeSpawner.missing_object_timeout = 1
+c.KubeSpawner.start_timeout = 120
+c.KubeSpawner.fs_gid = 100
+c.KubeSpawner.storage_pvc_ensure = True
+c.KubeSpawner.storage_capacity = "1Mi"
+c.KubeSpawner.volumes = [{{"name": "home", "persistentVolumeClaim": {{"claimName": "{{pvc_name}}"}}}}]
+c.KubeSpawner.volume_mounts = [{{"name": "home", "mountPath": "/home/jovyan"}}]
+"""
+Findings = Mapping[str, Mapping[str, Any]]
+
+
+@pytest.fixture
+def make(namespace: Namespace, small_image: str, tmp_path: Path) -> Any:
+    def make(more: str = "", kubeconfig: Path = namespace.kubeconfig) -> HubProcess:
+        known = {"namespace": namespace.name, "kubeconfig": str(kubeconfig), "image": small_image}
+        return HubProcess(tmp_path / "hub", SETTINGS.format(**known) + more)
+
+    return make
+
+
+def examine(hub: HubProcess, *words: str) -> Findings:
+    """Run the doctor and return its findings by what they are about."""
+    status, text = hub.call("doctor", "--json", f"--port={hub.port}", f"--Hub.hub_port={hub.hub_port}", *words)
+    findings = json.loads(text)["findings"]
+    assert status == int(any(item["state"] == "failed" for item in findings)), text
+    return {item["about"]: item for item in findings}
+
+
+def failed(findings: Findings) -> list[str]:
+    """Return what has failed."""
+    return [about for about, item in findings.items() if item["state"] == "failed"]
+
+
+def address_for(server: str) -> str:
+    """Return the address of this machine that a cluster sees."""
+    place = urlsplit(server)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as there:
+        there.connect((place.hostname or "", place.port or 443))
+        return str(there.getsockname()[0])
+
+
+async def test_a_deployment_that_is_well(namespace: Namespace, make: Any) -> None:
+    hub = make(f"c.Hub.hub_connect_ip = {address_for(namespace.cluster.server)!r}\n")
+    async with running_hub(hub.folder, (hub.folder / "nbhub_config.py").read_text()) as running:
+        told = examine(running)
+    assert failed(told) == [], told
+    assert told["from servers to the hub"]["state"] == "ok"
+    assert told["volume"]["said"] == "made, mounted and written to"
+    assert told["clock of the cluster"]["state"] == "ok"
+    assert told["right to list, watch events"]["state"] == "ok"
+    # Whether these are kept apart depends on the cluster's network; that they were tried does not.
+    assert {f"from servers to {name}" for name in ("the Kubernetes API", "other servers")} <= told.keys()
+    assert namespace.names("pods") == namespace.names("pvc") == namespace.names("secrets") == []
+
+
+async def test_a_name_that_is_no_service(make: Any) -> None:
+    told = examine(make("c.Hub.hub_connect_ip = 'no-such-hub'\n"))
+    assert failed(told) == ["from servers to the hub"]
+    assert "the name no-such-hub of http://no-such-hub:" in told["from servers to the hub"]["said"]
+    assert "kubectl get services" in told["from servers to the hub"]["remedy"]
+
+
+async def test_missing_rights_come_with_their_rules(namespace: Namespace, make: Any, tmp_path: Path) -> None:
+    rules = [{**rule, "verbs": [verb for verb in rule["verbs"] if verb not in ("delete", "watch")]} for rule in RULES]
+    told = examine(make(kubeconfig=namespace.identity(tmp_path, "weak", rules)))
+    assert set(failed(told)) == {
+        "right to get, list, create, delete pods",
+        "right to get, create, patch, delete secrets",
+        "right to delete persistentvolumeclaims",
+    }
+    assert told["right to get, list, create, delete pods"]["remedy"] == (
+        f"Add to the hub's Role in namespace {namespace.name}:\n"
+        '- apiGroups: [""]\n  resources: ["pods"]\n  verbs: [delete]'
+    )
+    assert told["right to watch pods"]["state"] == "warning"
+    assert "trial pod" not in told  # what it cannot take away it does not make
+
+
+@pytest.mark.parametrize(
+    ("more", "about", "words"),
+    [
+        (
+            'c.KubeSpawner.environment = {"A": {"valueFrom": {"secretKeyRef": {"name": "nothing", "key": "k"}}}}\n',
+            "trial pod",
+            "The Secret nothing that the server needs does not exist",
+        ),
+        ('c.KubeSpawner.storage_class = "nothing"\n', "trial pod", "there is no storage class nothing"),
+        ('c.KubeSpawner.image = "localhost/nothing:1"\n', "trial pod", "The image localhost/nothing:1 is not on node"),
+        ('c.KubeSpawner.namespace = "nbhub-nowhere"\n', "namespace nbhub-nowhere", ""),
+        ('c.KubeSpawner.priority_class_name = "nothing"\n', "namespace", "there is no priority class nothing"),
+    ],
+    ids=["Secret", "storage class", "image", "namespace", "priority class"],
+)
+async def test_mistakes_are_named(namespace: Namespace, make: Any, more: str, about: str, words: str) -> None:
+    told = examine(make(more))
+    about = f"namespace {namespace.name}" if about == "namespace" else about
+    assert told[about]["state"] == "failed"
+    assert words in told[about]["said"]
+    assert namespace.names("pods") == namespace.names("pvc") == []
+
+
+async def test_quick_makes_nothing_and_reads_rules(namespace: Namespace, make: Any) -> None:
+    namespace.cluster.kubectl("label", "ns", namespace.name, "pod-security.kubernetes.io/enforce=baseline")
+    told = examine(make("c.KubeSpawner.privileged = True\n"), "--quick")
+    assert failed(told) == [f"namespace {namespace.name}"]
+    assert "breaks the Pod Security rules" in told[f"namespace {namespace.name}"]["said"]
+    assert "trial pod" not in told
+
+
+async def test_an_api_that_is_not_there(make: Any, tmp_path: Path) -> None:
+    nowhere = tmp_path / "nowhere"
+    config = {
+        "clusters": [{"name": "a", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "users": [{"name": "a", "user": {"token": "t"}}],
+        "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+        "current-context": "a",
+    }
+    nowhere.write_text(json.dumps(config))
+    told = examine(make(kubeconfig=nowhere))
+    assert failed(told) == ["Kubernetes API"]
+    assert "https://127.0.0.1:1 does not answer" in told["Kubernetes API"]["said"]
+
+
+def test_storage_classes_are_read_as_they_are(cluster: Any) -> None:
+    classes = json.loads(cluster.kubectl("get", "storageclass", "-o", "json"))["items"]
+    default = examination.storage_class(classes, None)
+    assert default.state is State.OK
+    assert "(the default) makes volumes" in default.said
+    missing = examination.storage_class(classes, "nothing")
+    assert missing.state is State.FAILED
+    assert classes[0]["metadata"]["name"] in missing.remedy
