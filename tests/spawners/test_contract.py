@@ -10,6 +10,8 @@ from dataclasses import replace
 import pytest
 
 from nbhub.errors import SpawnError
+from nbhub.spawners.base import Note
+from nbhub.spawners.details import Details
 from spawners.launches import GRACE, a_handle, a_launch, bring_up, until_answering, until_dead, url_of
 
 
@@ -34,6 +36,16 @@ async def test_a_started_server_is_alive_and_answers_at_its_url(kind, spawner, s
     url = url_of(checkpoints)
     assert url.startswith(kind.address)
     await until_answering(url)
+
+
+async def test_details_come_in_the_order_of_the_handles(spawner, started):
+    _, _, handle = started
+    nobody = replace(handle, server_id=99, object_name="nobody", user_name="nobody", generation=1, state={})
+    absent, there = await spawner.details([nobody, handle])
+    assert absent == Details()
+    assert there.object
+    spawner.note(handle, Note("Started", "It is there"))  # never fails, wherever there is no place for it
+    assert (await spawner.details([])) == []
 
 
 async def test_progress_grows_and_stays_below_ready(started):

@@ -23,10 +23,11 @@ from nbhub.core import names
 from nbhub.core.launch import Launch, expand
 from nbhub.core.lifecycle import ABSENT, Observation
 from nbhub.errors import SpawnError
-from nbhub.spawners import ports, process_checks, process_launch, processes
+from nbhub.spawners import ports, process_checks, process_details, process_launch, processes
 from nbhub.spawners.accounts import Account, own_account, own_name, system_account
 from nbhub.spawners.base import Checkpoint, Handle, Spawner
 from nbhub.spawners.children import Children
+from nbhub.spawners.details import Details
 from nbhub.spawners.ending import Counter, Patience, end
 from nbhub.spawners.process_claim import Claim, mark_of
 from nbhub.spawners.process_files import Record, ServerFiles
@@ -157,6 +158,10 @@ class ProcessSpawner(Spawner):
 
     async def log_tail(self, handle: Handle, lines: int = 40) -> str:
         return await asyncio.to_thread(self._files(handle.object_name).log_tail, lines)
+
+    async def details(self, handles: Sequence[Handle]) -> Sequence[Details]:
+        known = [(self._known(handle), mark_of(handle.object_name)) for handle in handles]
+        return await asyncio.to_thread(process_details.details, known)
 
     async def watch(self) -> AsyncIterator[int]:
         queue: asyncio.Queue[int] = asyncio.Queue()
