@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nbhub.errors import ConfigError, SpawnError
-from nbhub.spawners.kubernetes import checking, objects
+from nbhub.spawners.kubernetes import checking, objects, service
 from nbhub.spawners.kubernetes.models import Model
 from nbhub.spawners.kubernetes.settings import RENAMED, KubeSettings
 from spawners.kubernetes.starts import prepared_launch
@@ -48,6 +48,9 @@ TABLE: list[tuple[str, Any, str, Any]] = [
         "env.WHO",
         {"valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
     ),
+    ("env_keep", ["KEPT_HERE", "NOT_THERE"], "env.KEPT_HERE", "yes"),
+    ("env_keep", ["KEPT_HERE", "NOT_THERE"], "env.NOT_THERE", MISSING),
+    ("env_keep", [], "env.KEPT_HERE", MISSING),
     ("mem_limit", "1G", f"{NOTEBOOK}.resources.limits.memory", "1073741824"),
     ("mem_guarantee", "512M", f"{NOTEBOOK}.resources.requests.memory", "536870912"),
     ("cpu_limit", 1.5, f"{NOTEBOOK}.resources.limits.cpu", "1500m"),
@@ -173,6 +176,11 @@ ELSEWHERE = {
 REFERENCE = Path(__file__).parents[2] / "compat" / "reference_names.txt"
 
 
+@pytest.fixture(autouse=True)
+def environment_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEPT_HERE", "yes")
+
+
 async def built(**settings: Any) -> objects.Objects:
     one = KubeSettings(**{"storage_pvc_ensure": True, "environment": {"PLAIN": "p"}, **settings})
     return objects.build(one, await prepared_launch(one, "ada", "gpu"))
@@ -229,6 +237,26 @@ async def test_older_names_are_the_settings() -> None:
     assert at(made, f"{NOTEBOOK}.image") == "old:1"
     assert at(made, "pvc.spec.resources.requests.storage") == "7Gi"
     assert set(RENAMED.values()) <= set(KubeSettings.class_trait_names(config=True))
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ({}, "http://10.0.0.9:8888"),
+        ({"port": 9000}, "http://10.0.0.9:9000"),
+        ({"services_enabled": True}, "http://jupyter-ada.hub.svc.cluster.local:8888"),
+        ({"services_enabled": True, "dns_name_template": "{name}.x"}, "http://jupyter-ada.x:8888"),
+        ({"pod_connect_ip": "lab-{username}--{servername}.pods"}, "http://lab-ada.pods:8888"),
+    ],
+)
+async def test_where_the_proxy_reaches_a_server(given: dict[str, Any], url: str) -> None:
+    settings = KubeSettings(namespace="hub", **given)
+    launch = await prepared_launch(settings)
+    made = objects.build(settings, launch)
+    assert service.url(settings, launch, made.names, {"status": {"podIP": "10.0.0.9"}}) == url
+    if not given:
+        assert service.url(settings, launch, made.names, {"status": {"podIP": "fd00::1"}}) == "http://[fd00::1]:8888"
+        assert service.url(settings, launch, made.names, {"status": {}}) == ""
 
 
 async def test_variables_that_others_refer_to_come_first() -> None:

@@ -28,12 +28,17 @@ class Variables:
 def variables(settings: KubeSettings, launch: Launch, names: Names) -> Variables:
     """Return the variables of a launch, those first that others refer to as $(NAME)."""
     patterns = settings.setting(launch, "secret_environment")
-    values = {**_images(settings, launch), **dict(_values(launch, names))}
+    values = {**_kept(settings, launch), **_images(settings, launch), **dict(_values(launch, names))}
     hidden = {name: value for name, value in values.items() if _is_secret(name, value, values, launch, patterns)}
     entries: dict[str, Plain] = {name: {"name": name, "value": value} for name, value in values.items()}
     entries |= {name: _from_secret(name, names.secret) for name in hidden}
     entries |= {name: {"name": name, **fields(value)} for name, value in launch.template.sources.items()}
     return Variables(tuple(entries[name] for name in _in_order(entries)), hidden)
+
+
+def _kept(settings: KubeSettings, launch: Launch) -> dict[str, str]:
+    own = settings.hub_environment
+    return {name: own[name] for name in settings.setting(launch, "env_keep") if name in own}
 
 
 def _images(settings: KubeSettings, launch: Launch) -> dict[str, str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+
 from traitlets import Bool, Callable, Dict, HasTraits, Int, List, Unicode, Union
 
 from nbhub.traits import Command
@@ -12,6 +15,8 @@ _KEYED = "A list, or a dict whose values are taken in the order of its keys."
 
 class PodSettings(HasTraits):
     """What a user's pod is made of."""
+
+    hub_environment: Mapping[str, str] = os.environ
 
     # the container
     cmd = Command(
@@ -47,6 +52,9 @@ class PodSettings(HasTraits):
     ).tag(config=True)
     extra_resource_limits = Dict(help="Further limits, such as {'nvidia.com/gpu': '1'}.").tag(config=True)
     extra_resource_guarantees = Dict(help="Further requests, such as {'ephemeral-storage': '1Gi'}.").tag(config=True)
+    env_keep = List(
+        Unicode(), help="Variables of the hub's own environment that servers get as well; none unless they are named."
+    ).tag(config=True)
     secret_environment = List(
         Unicode(),
         ["*TOKEN*", "*SECRET*", "*PASSWORD*", "*PASSWD*", "*API_KEY*", "*ACCESS_KEY*", "*PRIVATE_KEY*"],
