@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nbhub import PROTOCOL_VERSION, __version__, config, inspection, reference
+from nbhub import PROTOCOL_VERSION, __version__, config, inspection, reference, schema
 from nbhub.commands.call import Call, all_classes, built, say
 from nbhub.errors import ConfigError
 from nbhub.traits import did_you_mean
@@ -16,12 +16,15 @@ def settings(call: Call) -> int:
 
 
 def configuration(call: Call) -> int:
-    """Check, show or generate a configuration."""
+    """Check, show or generate a configuration, or print its schema."""
     doing, file = call.words[0], call.words[1] if len(call.words) > 1 else ""
     if doing == "generate":
         return inspection.generate(all_classes(), file, say)
+    if doing == "schema":
+        print(schema.document(all_classes()))
+        return 0
     if doing not in ("check", "show"):
-        known = ["check", "show", "generate"]
+        known = ["check", "show", "generate", "schema"]
         raise ConfigError(f"There is no command config {doing[:64]!r}{did_you_mean(doing, known)} See nbhub --help.")
     loaded = config.load([*call.options, *(["-f", file] if file else [])])
     hub, warnings = built(loaded)

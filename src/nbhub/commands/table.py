@@ -92,11 +92,11 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "config": Command(
         "nbhub.commands.settings.configuration",
-        "config check|show|generate [FILE]",
+        "config check|show|generate|schema [FILE]",
         "look at a configuration without starting, print what it becomes, or write one",
         words=(1, 2),
         more="check: say whether a hub can start with it. show: print what every setting becomes. generate: print a\n"
-        "configuration file that explains itself, or write it to FILE.\n\n"
+        "configuration file that explains itself, or write it to FILE. schema: print all settings as a JSON Schema.\n\n"
         "Examples\n  nbhub config check -f jupyterhub_config.py\n  nbhub config generate nbhub_config.py\n\n"
         "Exit status of check: 0 fine, 1 understood but not to be had in this version, 2 a mistake.",
     ),
