@@ -16,6 +16,7 @@ from servers.hub import until
 
 pytestmark = pytest.mark.timeout(900)
 CONFIGURATION = "/etc/nbhub/nbhub_config.py"
+SERVERS = "component=singleuser-server"
 
 
 class Kernel:
@@ -67,18 +68,54 @@ async def is_ready(session: aiohttp.ClientSession, user: str) -> bool:
         return answer.status == 200 and (await answer.json())["servers"].get("", {}).get("ready", False)
 
 
-async def test_work_goes_on_while_the_hub_is_rolled(empty_namespace, hub_image, notebook_image, tmp_path):
-    owner = walk.Owner(empty_namespace.name, empty_namespace.kubeconfig, tmp_path)
-    images = [f"--image={hub_image}", f"--notebook-image={notebook_image}"]
+def brought_up(namespace, folder, *images: str) -> tuple[walk.Owner, str]:
+    """Bring up the hub and the proxy apart from it; return who owns the namespace, and an administrator's token."""
+    owner = walk.Owner(namespace.name, namespace.kubeconfig, folder)
     owner.nbhub("kubernetes", "init", "hub", "--yes", f"--namespace={owner.namespace}", *images)
     owner.kubectl("apply", "-f", "hub/secret.yaml")
     owner.kubectl("apply", "-k", "hub/split")
     for deployment in ("hub", "proxy"):
         owner.kubectl("rollout", "status", f"deployment/{deployment}", "--timeout=5m")
-    token = owner.kubectl(
+    words = owner.kubectl(
         *("exec", "deployment/hub", "--", "nbhub", "token", "ada", "--admin", "-f", CONFIGURATION)
-    ).split()[-1]
+    ).split()
+    return owner, words[-1]
 
+
+async def test_starts_under_way_are_finished_by_the_next_hub(empty_namespace, hub_image, small_image, tmp_path):
+    images = (f"--image={hub_image}", f"--notebook-image={small_image}")
+    owner, token = brought_up(empty_namespace, tmp_path, *images)
+    users = [f"user{number}" for number in range(6)]
+    with forwarded(owner.kubeconfig, owner.namespace, "service/nbhub", 80) as address:
+        async with aiohttp.ClientSession(address, headers={"Authorization": f"token {token}"}) as session:
+            async with session.post("/hub/api/users", json={"usernames": users}) as answer:
+                assert answer.status == 201, await answer.text()
+            asks = [asyncio.create_task(ask(session, user)) for user in users]
+            await until(lambda: owner.kubectl("get", "pods", "-l", SERVERS, "-o", "name"), "the first pod is there", 60)
+            owner.kubectl("rollout", "restart", "deployment/hub")
+            await asyncio.gather(*asks)
+            await asyncio.to_thread(owner.kubectl, "rollout", "status", "deployment/hub", "--timeout=5m")
+            for user in users:
+                await ask(session, user)  # whose ask the old hub never heard
+            for user in users:
+                await until(lambda user=user: is_ready(session, user), f"the server of {user} is ready", 180)
+                async with session.get(f"/user/{user}/api") as answer:
+                    assert answer.status == 200, user
+            pods = sorted(owner.kubectl("get", "pods", "-l", SERVERS, "-o", "name").split())
+            assert pods == [f"pod/jupyter-{user}" for user in users]
+            assert "Traceback" not in owner.kubectl("logs", "deployment/hub")
+
+
+async def ask(session: aiohttp.ClientSession, user: str) -> None:
+    """Ask for a server; the hub may be gone before it answers, or have started it already."""
+    with contextlib.suppress(aiohttp.ClientError):
+        async with session.post(f"/hub/api/users/{user}/server", json={}) as answer:
+            assert answer.status in (201, 202, 400, 503), await answer.text()
+
+
+async def test_work_goes_on_while_the_hub_is_rolled(empty_namespace, hub_image, notebook_image, tmp_path):
+    images = (f"--image={hub_image}", f"--notebook-image={notebook_image}")
+    owner, token = brought_up(empty_namespace, tmp_path, *images)
     headers = {"Authorization": f"token {token}"}
     with forwarded(owner.kubeconfig, owner.namespace, "service/nbhub", 80) as address:
         async with aiohttp.ClientSession(address, headers=headers) as session:
