@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
+from collections.abc import Callable, Iterator
 
 import pytest
+
+from servers import cluster as clusters
+from servers.cluster import ROOT
+
+needs_buildah = pytest.mark.skipif(shutil.which("buildah") is None, reason="needs buildah")
 
 SETTINGS = """
 c.Hub.ip = "0.0.0.0"
@@ -78,7 +85,7 @@ def test_any_user_without_privileges_on_a_read_only_file_system(namespace, hub_i
     namespace.kubectl("wait", "pod/hub", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=25s")
 
 
-@pytest.mark.skipif(shutil.which("buildah") is None, reason="needs buildah")
+@needs_buildah
 def test_labels_and_how_it_starts(hub_image):
     inspect = ["buildah", "inspect", "--type", "image", hub_image]
     config = json.loads(subprocess.run(inspect, check=True, capture_output=True, text=True).stdout)["OCIv1"]["config"]
@@ -87,3 +94,45 @@ def test_labels_and_how_it_starts(hub_image):
     labels = {name.removeprefix("org.opencontainers.image."): value for name, value in config["Labels"].items()}
     assert {"title", "description", "version", "revision", "source", "licenses"} <= labels.keys()
     assert (labels["title"], labels["licenses"]) == ("nbhub", "BSD-3-Clause")
+
+
+@needs_buildah
+def test_packages_and_a_configuration_of_ones_own(hub_image):
+    folder = ROOT / "deploy" / "images" / "custom"
+    with clusters.locked():
+        clusters.build("localhost/nbhub-test-custom", folder / "Containerfile", folder, {"NBHUB": hub_image})
+    with container("localhost/nbhub-test-custom") as run:
+        assert run("/opt/nbhub/bin/python", "-c", "import jupyterhub_idle_culler; print('there')") == "there\n"
+        assert "c.Hub.idle_timeout" in run("nbhub", "config", "check", "-f", "/etc/nbhub/nbhub_config.py")
+
+
+@needs_buildah
+def test_the_smaller_image_has_no_envoy_and_says_so(cluster, hub_image):
+    if cluster.script is None:
+        pytest.skip("needs the base that the script of the test cluster makes")
+    with clusters.locked():
+        clusters.build(
+            "localhost/nbhub-test-hub-only", ROOT / "Containerfile", ROOT, {"BASE": clusters.BASE}, target="hub-only"
+        )
+    with container("localhost/nbhub-test-hub-only") as run:
+        assert "nbhub" in run("nbhub", "version")
+        assert run("find", "/opt/nbhub", "-name", "envoy", "-size", "+1000k") == ""
+        said = run("nbhub", "--Hub.spawner_class=fake", "--data-dir=/tmp/data", "--port=18999", "--Hub.hub_port=18998")
+    assert "Envoy is missing" in said
+
+
+@contextlib.contextmanager
+def container(image: str) -> Iterator[Callable[..., str]]:
+    """A way to run commands in a container of this image; gives all that they say."""
+    name = subprocess.run(["buildah", "from", image], check=True, capture_output=True, text=True).stdout.strip()
+
+    def run(*command: str) -> str:
+        line = ["buildah", "run", "--isolation", "chroot", name, "--", *command]
+        return subprocess.run(
+            line, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120
+        ).stdout
+
+    try:
+        yield run
+    finally:
+        subprocess.run(["buildah", "rm", name], check=True, capture_output=True)

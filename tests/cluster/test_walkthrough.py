@@ -57,6 +57,12 @@ async def test_from_nothing_to_a_notebook_and_back(cluster, empty_namespace, bui
             *("nbhub", "invite", "ada", "--admin", "-f", "/etc/nbhub/nbhub_config.py"),
         ).split()[-1]
 
+    with steps.step("doctor"):
+        said = owner.kubectl(
+            *("exec", "deployment/hub", "--", "nbhub", "doctor", "-f", "/etc/nbhub/nbhub_config.py"),
+        )
+    assert " 0 failed" in said
+
     with forwarded(owner.kubeconfig, owner.namespace, "service/nbhub", 80) as address:
         async with async_playwright() as playwright:
             browser = await visits.launch(playwright)

@@ -73,7 +73,7 @@ class Cluster:
         with locked():
             if reference not in self._images():
                 run_script(self.script, "base")
-                _build(reference, containerfile, context)
+                build(reference, containerfile, context, {"BASE": BASE})
                 run_script(self.script, "load", reference)
         return reference
 
@@ -130,11 +130,14 @@ def _digest(paths: list[Path]) -> str:
     return content.hexdigest()[:16]
 
 
-def _build(reference: str, containerfile: Path, context: Path) -> None:
+def build(reference: str, containerfile: Path, context: Path, arguments: Mapping[str, str], target: str = "") -> None:
+    """Build an image with buildah; raises RuntimeError with the end of what it said."""
     settings: Mapping[str, str] = {name: os.environ[name] for name in PIP_SETTINGS if name in os.environ}
     # Layers are kept, so that a change of our code installs no package anew.
-    command = ["buildah", "build", "--layers", "--isolation", "chroot", "--build-arg", f"BASE={BASE}", "-t", reference]
-    for name, value in settings.items():
+    command = ["buildah", "build", "--layers", "--isolation", "chroot", "-t", reference]
+    if target:
+        command += ["--target", target]
+    for name, value in {**settings, **arguments}.items():
         command += ["--build-arg", f"{name}={value}"]
     for path in ("/etc/ssl/certs/ca-certificates.crt", "/etc/pip.conf"):
         if Path(path).exists():
