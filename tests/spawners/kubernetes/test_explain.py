@@ -206,6 +206,16 @@ def test_a_stuck_pod_names_what_holds_it() -> None:
     assert "node does not say that it has ended" in sight.message
 
 
+def test_a_server_on_a_lost_node_has_ended_once_it_should_be_gone() -> None:
+    assert not look("node-lost").ended
+    sight = look("node-lost", later=90)
+    assert sight.ended
+    assert sight.message == (
+        "The server's node was taken out of use or did not answer any more. It does not go away: node-7 does not say "
+        "that it has ended.\n\nTaint manager: deleting due to NoExecute taint"
+    )
+
+
 @pytest.mark.parametrize("reason", ["PreemptionByScheduler", "DeletionByTaintManager", "EvictionByEvictionAPI"])
 def test_a_disruption_is_named(reason: str) -> None:
     saved = load("finalizer")

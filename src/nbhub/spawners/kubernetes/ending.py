@@ -119,7 +119,7 @@ def terminating(pod: Json, main: Container | None, now: float) -> Sight:
     metadata = pod["metadata"]
     overdue = now - (seconds(metadata.get("deletionTimestamp")) or now)
     over = main is None or main.state == "terminated"
-    why = _by_the_cluster(pod) or "The pod was deleted."
+    why, _, details = (_by_the_cluster(pod) or "The pod was deleted.").partition("\n\n")
     held = [str(item) for item in metadata.get("finalizers") or ()]
     if over and held:
         why = f"{why} It is kept from going away by {', '.join(held)}: whatever set that has to take it off."
@@ -128,7 +128,7 @@ def terminating(pod: Json, main: Container | None, now: float) -> Sight:
         why = f"{why} It does not go away: {node} does not say that it has ended."
     return Sight(
         Stage.TERMINATING,
-        why,
+        with_details(why, details),
         _code(pod) if _by_the_cluster(pod) else "Deleted",
         fatal=True,
         ended=over or overdue > STUCK_SECONDS,
