@@ -189,13 +189,13 @@ async def test_one_profile_needs_no_choice_and_many_choices_become_a_list() -> N
 
 async def test_templates_of_an_operators_own(tmp_path: Path) -> None:
     (tmp_path / "form.html").write_text(
-        "{% for p in profile_list %}<i>{{ p.slug }} {{ p.default }} {{ p.own }}"
+        "{% for p in profile_list %}<i>{{ p.slug }} {{ p.default }} {{ p.description }}{{ p.own }}"
         "{% for k, o in p.profile_options.items() %} {{ k }}={{ o.choices.keys()|join(',') }}"
         " {{ o.unlisted_choice.enabled }}{% endfor %}</i>{% endfor %}"
     )
     given = [{**LIST[0], "own": "mine"}, LIST[1]]
     said = await made(given, additional_profile_form_template_paths=[str(tmp_path)]).form(subject())
-    assert said == "<i>small True mine</i><i>big False  size=m,l False image=base True</i>"
+    assert said == "<i>small True For <em>everybody</em>mine</i><i>big False  size=m,l False image=base True</i>"
     said = await made(profile_form_template="{% extends 'form.html' %}").form(subject())
     assert 'value="small"' in said
     with pytest.raises(SpawnError):

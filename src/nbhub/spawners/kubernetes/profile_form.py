@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
 from nbhub.errors import ConfigError
 from nbhub.spawners.kubernetes.browser_pattern import browser_pattern
@@ -29,18 +31,11 @@ def render(
     `text` is a template that goes before those of `folders`, and these before ours. They get `profile_list`: the
     profiles as `given`, with their defaults filled in. Raises ConfigError if one of them fails.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader([jinja2.FileSystemLoader(folders), jinja2.PackageLoader(__package__ or "")]),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     try:
-        template = environment.from_string(text) if text else environment.get_template(TEMPLATE)
-        return template.render(
+        return _template(text, tuple(folders)).render(
             profiles=[_shown(profile, options, profiles) for profile in profiles],
             profile_list=[
-                _complete(profile, item, profile == default_of(profiles))
+                _marked(_complete(profile, item, profile == default_of(profiles)))
                 for profile, item in zip(profiles, given, strict=False)
             ],
             user_options=options,
@@ -49,6 +44,19 @@ def render(
     except (jinja2.TemplateError, OSError) as error:
         where = "profile_form_template" if text else f"the template {TEMPLATE} of the form of profiles"
         raise ConfigError(f"{where} cannot be shown: {type(error).__name__}: {error}") from error
+
+
+@functools.lru_cache(maxsize=16)
+def _template(text: str, folders: tuple[str, ...]) -> jinja2.Template:
+    """Return a template, read once: like all settings it changes with a new start of the hub."""
+    own = jinja2.PackageLoader("nbhub.spawners.kubernetes")
+    environment = jinja2.Environment(
+        loader=jinja2.ChoiceLoader([jinja2.FileSystemLoader(folders), own]),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.from_string(text) if text else environment.get_template(TEMPLATE)
 
 
 def _shown(profile: Profile, options: Mapping[str, Any], profiles: Sequence[Profile]) -> dict[str, Any]:
@@ -110,3 +118,12 @@ def _complete(profile: Profile, given: Mapping[str, Any], default: bool) -> dict
         "default": default,
         "profile_options": options,
     }
+
+
+def _marked(value: Any) -> Any:
+    """Return what the configuration gave, its texts marked as HTML: templates show them as they are."""
+    if isinstance(value, str):
+        return Markup(value)  # noqa: S704 - the operator wrote it; what users write never comes here
+    if isinstance(value, Mapping):
+        return {key: _marked(item) for key, item in value.items()}
+    return [_marked(item) for item in value] if isinstance(value, list | tuple) else value
