@@ -46,7 +46,7 @@ async def account(hub: HubProcess, browser: Browser) -> str:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def ada(hub: HubProcess, account: str, visit: Visit) -> AsyncIterator[Page]:
-    """The page of somebody who is logged in and has no server."""
+    """The page of somebody who is logged in, has no server, and has chosen nothing before."""
     page = await visit()
     await page.goto("/hub/home")
     await log_in(page, account)
@@ -54,6 +54,7 @@ async def ada(hub: HubProcess, account: str, visit: Visit) -> AsyncIterator[Page
     yield page
     async with hub.client(await hub.token(account)) as api:
         await api.delete(f"/users/{account}/server")
+        await api.patch(f"/users/{account}/server", json={"user_options": {}})
 
 
 @pytest.fixture
