@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.responses import JSONResponse, Response
 
-from nbhub.authenticators.oauth import OAuthenticator
+from nbhub.authenticators.oauth import GenericOAuthenticator, OAuthenticator
 from nbhub.authenticators.oauth_presets import (
     Auth0OAuthenticator,
     AzureAdOAuthenticator,
@@ -138,10 +138,25 @@ async def test_azure_with_a_tenant_in_the_issuer(attach: Any, provider: FaultyPr
 
 @pytest.mark.parametrize("cls", [KeycloakOAuthenticator, Auth0OAuthenticator])
 async def test_plain_openid_presets(attach: Any, provider: FaultyProvider, cls: type[OAuthenticator]) -> None:
-    provider.userinfo = {"email": "ann@example.org"}
+    provider.userinfo = {"email": "ann@example.org", "email_verified": True}
     settings = {"auth0_domain": "tenant.example"} if cls is Auth0OAuthenticator else {}
     _, found = await come(attach, of(cls, issuer=provider.issuer, **settings), provider)
     assert found.name == ("ann@example.org" if cls is Auth0OAuthenticator else "ann")
+
+
+@pytest.mark.parametrize("verified", [False, None, "true"])
+async def test_an_address_that_nobody_has_verified(attach: Any, provider: FaultyProvider, verified: Any) -> None:
+    provider.userinfo = {"email": "boss@example.org", "email_verified": verified}
+    auth0 = {"issuer": provider.issuer, "auth0_domain": "tenant.example"}
+    with pytest.raises(Forbidden, match="has not verified your email address"):
+        await come(attach, of(Auth0OAuthenticator, **auth0), provider)
+    _, found = await come(attach, of(Auth0OAuthenticator, allow_unverified_email=True, **auth0), provider)
+    assert found.name == "boss@example.org"
+    assert not of(Auth0OAuthenticator, allow_unverified_email=True, allow_all=False).allows_somebody()
+    generic = of(GenericOAuthenticator, issuer=provider.issuer, username_claim="email")
+    if verified is False:  # said by the provider itself; many say nothing
+        with pytest.raises(Forbidden, match="has not verified your email address"):
+            await come(attach, generic, provider)
 
 
 IDP = "https://idp.example.org/shibboleth"

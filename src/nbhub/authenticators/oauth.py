@@ -315,6 +315,8 @@ class OAuthenticator(GroupRules, RedirectAuthenticator):
         """Return the name in what the provider tells. Raises Forbidden where there is none."""
         claim = self.username_claim
         found = claim(told) if callable(claim) else at(told, claim)
+        if claim == "email" and told.get("email_verified") is False:
+            raise Forbidden(f"{self.login_name} has not verified your email address. Verify it there, then try again.")
         if not isinstance(found, str) or not found:
             raise Forbidden(
                 f"{self.login_name} does not tell your name ({claim if isinstance(claim, str) else 'username_claim'}). "

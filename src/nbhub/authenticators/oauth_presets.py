@@ -159,6 +159,14 @@ class GoogleOAuthenticator(OAuthenticator):
         Unicode(),
         help="Domains whose accounts may log in; with exactly one, names are what stands before the @.",
     ).tag(config=True)
+    strip_domain = Bool(
+        help="Names are what stands before the @, for addresses in hosted_domain. By default where that is one domain; "
+        "with several, the second account of a name is refused."
+    ).tag(config=True)
+
+    @default("strip_domain")
+    def _strips(self) -> bool:
+        return len(self.hosted_domain) == 1
 
     @default("issuer")
     def _issuer(self) -> str:
@@ -187,7 +195,7 @@ class GoogleOAuthenticator(OAuthenticator):
         allowed = [allowed.lower() for allowed in self.hosted_domain]
         if allowed and (domain not in allowed or str(told.get("hd", "")).lower() not in allowed):
             raise Forbidden(f"Accounts of {domain} may not log in here. Use one of {', '.join(allowed)}.")
-        return name.rpartition("@")[0] if len(allowed) == 1 else name
+        return name.rpartition("@")[0] if self.strip_domain and allowed else name
 
 
 class AzureAdOAuthenticator(OAuthenticator):
@@ -247,11 +255,17 @@ class KeycloakOAuthenticator(OAuthenticator):
 
 
 class Auth0OAuthenticator(OAuthenticator):
-    """Auth0. People are known by their email addresses."""
+    """Auth0. People are known by their email addresses, which Auth0 has to have verified."""
 
     label = "Auth0"
+    only_restrict = frozenset(("allowed_scopes", "allow_unverified_email"))
 
     auth0_subdomain = Unicode(help="What stands before .auth0.com. Default: $AUTH0_SUBDOMAIN.").tag(config=True)
+    allow_unverified_email = Bool(
+        False,
+        help="Take addresses that nobody has verified: whoever enters somebody else's is taken for them. Only where "
+        "Auth0 itself lets nobody sign up.",
+    ).tag(config=True)
     auth0_domain = Unicode(help="Domain of your own. Default: $AUTH0_DOMAIN, or made of auth0_subdomain.").tag(
         config=True
     )
@@ -287,6 +301,16 @@ class Auth0OAuthenticator(OAuthenticator):
             name = type(self).__name__
             raise ConfigError(f"c.{name}.auth0_domain (or auth0_subdomain) is not set; it names your tenant.")
         await super().check()
+
+    def name_in(self, told: Mapping[str, Any]) -> str:
+        """See OAuthenticator. An address that Auth0 has not verified is refused."""
+        if (
+            self.username_claim == "email"
+            and not self.allow_unverified_email
+            and told.get("email_verified") is not True
+        ):
+            raise Forbidden("Auth0 has not verified your email address. Verify it there, then log in again.")
+        return super().name_in({**told, "email_verified": True} if self.allow_unverified_email else told)
 
 
 class CILogonOAuthenticator(OAuthenticator):

@@ -11,11 +11,14 @@ _TEMPLATES = "change the log-in page with a template of your own (c.JupyterHub.t
 _HOOK = "do it in c.Spawner.pre_spawn_hook, or write a spawner of nbhub's own kind (nbhub.spawners.base.Spawner)"
 _OWN = "write a spawner of nbhub's own kind (nbhub.spawners.base.Spawner)"
 
+_TEXTS = frozenset(("custom_html",))  # what counts although it is no method
+
 AUTHENTICATOR: Mapping[str, str] = {
     "get_handlers": _PAGES,
     "login_url": "use an authenticator that leads to a page of its own, such as generic-oauth",
     "logout_url": "use an authenticator that leads to a page of its own, such as generic-oauth",
     "get_custom_html": _TEMPLATES,
+    "custom_html": _TEMPLATES,
     "get_authenticated_user": "use authenticate, check_allowed, normalize_username and c.Authenticator.post_auth_hook",
     "run_post_auth_hook": "set c.Authenticator.post_auth_hook",
     "update_auth_model": "set c.Authenticator.post_auth_hook",
@@ -65,7 +68,7 @@ SPAWNER: Mapping[str, str] = {
 
 def refuse(cls: type, table: Mapping[str, str]) -> None:
     """Raise ConfigError if a class of a file overrides what nothing here would call."""
-    found = [name for name in vars(cls) if name in table and callable(vars(cls)[name])]
+    found = [name for name in vars(cls) if name in table and (callable(vars(cls)[name]) or name in _TEXTS)]
     if found:
         instead = "; ".join(f"instead of {name}: {table[name]}" for name in found)
         raise ConfigError(f"The class {cls.__name__} overrides {', '.join(found)}, which nbhub never calls; {instead}.")

@@ -75,7 +75,11 @@ def _take(done: Translation, section: str, name: str, value: Any) -> Iterator[tu
         done.origins[ours, name] = (section, name)
     elif verdict.kind == "is":
         target, _, known = verdict.words.partition(".")
-        target = section if target in ("Authenticator", "LocalAuthenticator") and section != "JupyterHub" else target
+        target = (
+            section
+            if target in ("Authenticator", "LocalAuthenticator", "OAuthenticator") and section != "JupyterHub"
+            else target
+        )
         yield (target, known), value, (section, name)
     elif verdict.kind == "takes":
         for target_setting, part in _TAKERS[name](f"c.{section}.{name}", value):
@@ -171,6 +175,10 @@ def _enable_signup(words: str, value: Any) -> Iterator[tuple[Setting, Any]]:
         yield ("NativeAuthenticator", "signup"), "closed"
 
 
+def _use_ssl(words: str, value: Any) -> Iterator[tuple[Setting, Any]]:
+    yield ("LDAPAuthenticator", "tls_strategy"), "on_connect" if value else "before_bind"
+
+
 _TAKERS: Mapping[str, Callable[[str, Any], Iterator[tuple[Setting, Any]]]] = {
     "bind_url": _bind_url,
     "hub_bind_url": _hub_bind_url,
@@ -180,4 +188,5 @@ _TAKERS: Mapping[str, Callable[[str, Any], Iterator[tuple[Setting, Any]]]] = {
     "log_level": _log_level,
     "open_signup": _open_signup,
     "enable_signup": _enable_signup,
+    "use_ssl": _use_ssl,
 }

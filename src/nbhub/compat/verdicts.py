@@ -68,5 +68,7 @@ def _lineage(section: str) -> tuple[str, ...]:
     if section.endswith("Spawner"):
         return (section, "LocalProcessSpawner", "KubeSpawner", "Spawner")
     if section.endswith("Authenticator"):
-        return (section, "LocalAuthenticator", "Authenticator")
+        plain = section.removeprefix("Local") if section.endswith("OAuthenticator") else section
+        of_providers = ("OAuthenticator",) if section.endswith("OAuthenticator") else ()
+        return (section, plain, *of_providers, "LocalAuthenticator", "Authenticator")
     return (section,)
