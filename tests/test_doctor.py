@@ -104,6 +104,18 @@ def test_broken_parts_are_named(tmp_path: Path) -> None:
     assert "there is no file /nowhere/envoy" in told["Envoy"]["said"]
 
 
+def test_the_command_of_servers_is_looked_for(tmp_path: Path) -> None:
+    there = HubProcess(tmp_path / "a", "c.Hub.spawner_class = 'simple'\nc.Spawner.cmd = ['sleep']\n")
+    assert found(there)["command of servers"]["said"] == "sleep is installed"
+    missing = HubProcess(tmp_path / "b", "c.Hub.spawner_class = 'simple'\nc.Spawner.cmd = ['no-such-command']\n")
+    told = found(missing)["command of servers"]
+    assert told["state"] == "failed"
+    assert "no-such-command" in told["said"]
+    later = HubProcess(tmp_path / "c", "c.Hub.spawner_class = 'simple'\n", env={"PATH": str(tmp_path)})
+    assert "the first start installs it" in found(later)["command of servers"]["said"]
+    assert not later.data_dir.exists()
+
+
 def test_a_mistake_in_the_configuration_is_a_finding(tmp_path: Path) -> None:
     told = found(HubProcess(tmp_path, "c.Hub.prot = 1\n"))
     assert told["configuration"]["state"] == "failed"

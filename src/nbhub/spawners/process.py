@@ -19,10 +19,11 @@ from typing import Any
 
 from traitlets import Dict, Float, Int, List, Unicode, default
 
-from nbhub.core import names
-from nbhub.core.launch import Launch, expand
+from nbhub.core import findings, names
+from nbhub.core.findings import Finding
+from nbhub.core.launch import HubAddress, Launch, expand
 from nbhub.core.lifecycle import ABSENT, Observation
-from nbhub.errors import SpawnError
+from nbhub.errors import ConfigError, SpawnError
 from nbhub.spawners import ports, process_checks, process_details, process_launch, processes
 from nbhub.spawners.accounts import Account, own_account, own_name, system_account
 from nbhub.spawners.base import Checkpoint, Handle, Spawner
@@ -95,6 +96,17 @@ class ProcessSpawner(Spawner):
     def _hub_data_dir(self) -> str:
         folder = getattr(self.parent, "data_dir", "nbhub-data")
         return str(Path(folder).expanduser().absolute())
+
+    async def examine(self, hub: HubAddress, *, quick: bool, image: str) -> AsyncIterator[Finding]:
+        """See Spawner: the machine, and the command that starts servers."""
+        try:
+            process_checks.platform()
+            process_checks.command(self.cmd, self.shell_cmd, os.environ.get("PATH", os.defpath))
+            process_checks.port_range(self.port, self.port_first, self.port_last)
+        except ConfigError as error:
+            yield findings.failed("command of servers", error.message)
+        else:
+            yield findings.ok("command of servers", f"{next(iter(self.shell_cmd or self.cmd))} is installed")
 
     async def check(self) -> None:
         process_checks.platform()

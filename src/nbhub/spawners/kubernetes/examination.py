@@ -43,6 +43,9 @@ async def examine(
     async for finding in rights_of(settings, api):
         yield finding
         lacking = lacking or finding.state is State.FAILED
+    if settings.enable_user_namespaces:
+        yield findings.ok("trial pod", "none is made where every user has a namespace")
+        return
     tried = Trial(settings, api, hub, image, secrets.token_hex(3))
     admitted = await _admitted(tried)
     yield admitted
