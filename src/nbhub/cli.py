@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
+from nbhub import log
 from nbhub.commands.call import Call
 from nbhub.commands.table import COMMANDS, call_of, existing, explained, overview
 from nbhub.errors import ConfigError, NbhubError
@@ -42,10 +43,14 @@ Exit status: 0 stopped as asked, 2 a setting or the machine forbids to start, 1 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     _listen_as_first_process()
+    given = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _main(list(sys.argv[1:] if argv is None else argv))
+        return _main(given)
     except NbhubError as error:
-        print(f"nbhub: {error.message}", file=sys.stderr)
+        if "--log-json" in given:
+            log.tell(error.message, "critical")
+        else:
+            print(f"nbhub: {error.message}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1
     except KeyboardInterrupt:
         print("nbhub: interrupted; the next start takes up what was begun.", file=sys.stderr)

@@ -15,9 +15,7 @@ Say = Callable[[str], None]
 
 def run(call: Call) -> int:
     """Run a hub until it is told to stop."""
-    return _told(
-        call, call.hub, lambda hub, say: operation.run(hub, say, reread=lambda: built(config.load(call.options)))
-    )
+    return _told(call.hub(), lambda hub, say: operation.run(hub, say, reread=lambda: built(config.load(call.options))))
 
 
 def reload(call: Call) -> int:
@@ -36,7 +34,7 @@ def proxy(call: Call) -> int:
         health=values.get("--health", ""),
         linger=_seconds(values.get("--linger", "0")),
     )
-    return _told(call, lambda: _settings_of_proxy(call), lambda hub, say: apart.run(hub, order, say))
+    return _told(_settings_of_proxy(call), lambda hub, say: apart.run(hub, order, say))
 
 
 def _settings_of_proxy(call: Call) -> Hub:
@@ -47,18 +45,14 @@ def _settings_of_proxy(call: Call) -> Hub:
     return hub
 
 
-def _told(call: Call, settings: Callable[[], Hub], work: Callable[[Hub, Say], int]) -> int:
+def _told(hub: Hub, work: Callable[[Hub, Say], int]) -> int:
     """Do the work; with JSON logs, whatever it writes, and why it fails, is a line of JSON."""
-    as_json = "--log-json" in call.options
+    if not hub.log_json:
+        return work(hub, say)
+    log.leave_nothing_out()
     try:
-        hub = settings()
-        as_json = hub.log_json
-        if as_json:
-            log.leave_nothing_out()
-        return work(hub, log.tell if as_json else say)
+        return work(hub, log.tell)
     except NbhubError as error:
-        if not as_json:
-            raise
         log.tell(error.message, "critical")
         return 2 if isinstance(error, ConfigError) else 1
 
