@@ -8,6 +8,7 @@ import pytest
 
 from nbhub.spawners.base import Handle, Note
 from nbhub.spawners.details import Amount, Details
+from nbhub.spawners.kubernetes.live import LiveView
 from nbhub.spawners.kubernetes.spawner import KubeSpawner
 from servers.cluster_fixtures import RULES
 from spawners.launches import GRACE, a_handle, a_launch, bring_up, until
@@ -49,6 +50,13 @@ async def test_where_a_pod_is_and_what_it_takes(make, namespace, small_image):
     calls = dict(spawner.backend.api.calls)
     assert [found, absent] == await spawner.details([handle, other])
     assert spawner.backend.api.calls["list", "Pod"] == calls["list", "Pod"], "what was just asked is known"
+    if not namespace.cluster.kubectl("api-resources", "--api-group=metrics.k8s.io", "-o", "name"):
+        now = [0.0]
+        view = LiveView(spawner.backend.api, spawner.backend.scope, lambda: now[0])
+        before = spawner.backend.api.calls["list", "PodMetrics"]
+        for now[0] in (0.0, 10.0, 20.0):
+            assert await view.details([handle]) == [found]
+        assert spawner.backend.api.calls["list", "PodMetrics"] == before + 1, "where there are none, nobody asks again"
     await spawner.stop(handle, grace=GRACE)
 
 

@@ -216,6 +216,19 @@ class Api:
             await asyncio.sleep(delay)
             pause = min(pause * 2, LONGEST_PAUSE)
 
+    async def glance(self, kind: str, path: str, params: Mapping[str, str]) -> bytes | None:
+        """Read, once, something that nobody depends on; None if it is not to be had now, whatever the reason.
+
+        It may come from a server behind the API server, whose troubles say nothing about how many calls that takes.
+        """
+        self.calls["list", kind] = self.calls.get(("list", kind), 0) + 1
+        try:
+            async with self.throttle.turn(), asyncio.timeout(self._settings.attempt_seconds):
+                answer = await self._wire.request("GET", path, params, None, "application/json")
+        except Broken:
+            return None
+        return answer.content if answer.is_success else None
+
     @contextlib.asynccontextmanager
     async def stream(
         self, target: Target, params: Mapping[str, str], silence: float

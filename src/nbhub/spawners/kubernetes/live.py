@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from nbhub.errors import SpawnError
 from nbhub.spawners.base import Handle
 from nbhub.spawners.details import Amount, Details
 from nbhub.spawners.kubernetes import pod_details, records
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from nbhub.spawners.kubernetes.backend import Scope
 
 REMEMBERED = 5.0  # seconds; every page that shows servers asks
-METRICS_PATIENCE = 2.0  # seconds; they are a pleasure, and nobody has to wait for them
+METRICS_PATIENCE = 1.0  # seconds; they are a pleasure, and nobody has to wait for them
 METRICS_PAUSE = 60.0  # seconds until metrics are asked for again where there were none
 FEW = 20  # servers up to which these alone are asked for
 
@@ -74,16 +73,15 @@ class LiveView:
         where = f"/namespaces/{scope.namespace}" if scope.namespace else ""
         try:
             async with asyncio.timeout(METRICS_PATIENCE):
-                answer = await self._api.call(
-                    "GET",
-                    Target("Pod", scope.namespace),
-                    path=f"{pod_details.METRICS}{where}/pods",
-                    params={"labelSelector": scope.selector},
+                answer = await self._api.glance(
+                    "PodMetrics", f"{pod_details.METRICS}{where}/pods", {"labelSelector": scope.selector}
                 )
-            return pod_details.uses(msgspec.json.decode(answer, type=dict[str, Any]))
-        except (SpawnError, TimeoutError, msgspec.MsgspecError):
-            self._no_metrics_until = self._clock() + METRICS_PAUSE
-            return {}
+            if answer is not None:
+                return pod_details.uses(msgspec.json.decode(answer, type=dict[str, Any]))
+        except (TimeoutError, msgspec.MsgspecError):
+            pass
+        self._no_metrics_until = self._clock() + METRICS_PAUSE
+        return {}
 
 
 def _name(pod: Mapping[str, Any]) -> Key:
