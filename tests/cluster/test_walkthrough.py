@@ -46,6 +46,7 @@ async def test_from_nothing_to_a_notebook_and_back(cluster, empty_namespace, bui
     with steps.step("write the manifests"):
         options = [f"--namespace={owner.namespace}", f"--image={image}", f"--notebook-image={notebook_image}"]
         owner.nbhub("kubernetes", "init", "hub", "--yes", *options)
+    empty_namespace.kubectl("label", "namespace", owner.namespace, "pod-security.kubernetes.io/enforce=restricted")
     with steps.step("apply"):
         owner.kubectl("apply", "-f", "hub/secret.yaml")
         owner.kubectl("apply", "-k", "hub/single")

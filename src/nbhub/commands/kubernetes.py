@@ -51,9 +51,11 @@ def _answers(given: dict[str, str], ask: Ask) -> Iterator[tuple[str, str]]:
     for name, question in QUESTIONS.items():
         while name not in given:
             default = getattr(choices.Choices(), name)
-            answer = ask(f"{question}{f' [{default}]' if default else ''}: ").strip() or default
             try:
+                answer = ask(f"{question}{f' [{default}]' if default else ''}: ").strip() or default
                 choices.check(name, answer)
+            except EOFError:
+                raise ConfigError("\nNothing was written: not all was answered. --yes takes the defaults.") from None
             except ConfigError as error:
                 say(error.message)
                 continue
