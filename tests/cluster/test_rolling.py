@@ -110,7 +110,9 @@ async def ask(session: aiohttp.ClientSession, user: str) -> None:
     """Ask for a server; the hub may be gone before it answers, or have started it already."""
     with contextlib.suppress(aiohttp.ClientError):
         async with session.post(f"/hub/api/users/{user}/server", json={}) as answer:
-            assert answer.status in (201, 202, 400, 503), await answer.text()
+            # Without any hub behind its Service something else of the network may answer.
+            by_hub = "X-JupyterHub-Version" in answer.headers
+            assert not by_hub or answer.status in (201, 202, 400, 503), await answer.text()
 
 
 async def test_work_goes_on_while_the_hub_is_rolled(empty_namespace, hub_image, notebook_image, tmp_path):

@@ -206,8 +206,22 @@ async def test_two_hubs_and_two_proxies(folder: Path, echo_servers: str, postgre
             assert await says(channel, "after") == pid
 
 
+@contextlib.asynccontextmanager
+async def a_stranger() -> AsyncIterator[int]:
+    """Something of the network that refuses whatever it is asked; the value is its port."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
 async def test_what_cannot_work_is_said(folder: Path, echo_servers: str) -> None:
-    async with a_hub(folder / "hub", echo_servers) as hub:
+    async with a_hub(folder / "hub", echo_servers) as hub, a_stranger() as stranger:
         wrong = folder / "wrong"
         wrong.write_text("f" * 64)
         wrong.chmod(0o600)
@@ -233,9 +247,10 @@ async def test_what_cannot_work_is_said(folder: Path, echo_servers: str) -> None
         (folder / "file").write_text("")
         assert "cannot be used" in await refusal(f"--folder={folder / 'file'}")
 
-        # A hub that is set up differently, or not there: the proxy serves, says so and is not ready.
+        # A hub that is set up differently, something else, or nothing: the proxy serves, says so and is not ready.
         for options, words in (
             (["--base-url=/other/"], "answers 404"),
+            ([f"--hub-url=http://127.0.0.1:{stranger}"], "is no hub (status 403)"),
             ([f"--hub-url=http://127.0.0.1:{free_port()}"], "cannot be reached"),
         ):
             given.output.unlink(missing_ok=True)
@@ -244,7 +259,7 @@ async def test_what_cannot_work_is_said(folder: Path, echo_servers: str) -> None
             async with httpx.AsyncClient() as client:
                 answer = await client.get(f"{given.health}/ready")
                 assert answer.status_code == 503 and "not heard of any routes" in answer.text
-                assert (await client.get(f"{given.url}/user/x/api")).status_code in (302, 404, 503)
+                assert (await client.get(f"{given.url}/user/x/api")).status_code in (302, 403, 404, 503)
             assert await given.stop() == 0
 
 

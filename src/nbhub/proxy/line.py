@@ -145,7 +145,12 @@ async def _open(where: Address) -> Line:
     try:
         writer.write(_head(where))
         async with asyncio.timeout(feed.SILENCE_SECONDS):
-            status, body = await _answer(reader)
+            status, by_hub, body = await _answer(reader)
+        if not by_hub:
+            raise NotThatHub(
+                f"What answers at {where.target} is no hub (status {status}). Correct --hub-url, or look at what"
+                " stands between here and there."
+            )
         if status != 200:
             raise _refusal(where, status, body)
     except (OSError, EOFError, TimeoutError, ValueError) as error:
@@ -168,11 +173,12 @@ def _head(where: Address) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-async def _answer(reader: asyncio.StreamReader) -> tuple[int, str]:
-    """Read the head of the answer, and of a refusal what came with it."""
+async def _answer(reader: asyncio.StreamReader) -> tuple[int, bool, str]:
+    """Read the head of the answer: its status, whether a hub gave it, and of a refusal what came with it."""
     head = await reader.readuntil(b"\r\n\r\n")
     status = int(head.split(b" ", 2)[1])
-    return status, "" if status == 200 else (await reader.read(4096)).decode(errors="replace")
+    body = "" if status == 200 else (await reader.read(4096)).decode(errors="replace")
+    return status, b"\r\nx-jupyterhub-version:" in head.lower(), body
 
 
 def _refusal(where: Address, status: int, body: str) -> NbhubError:
