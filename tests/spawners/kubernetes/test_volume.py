@@ -143,7 +143,7 @@ async def test_a_claim_that_is_being_deleted_is_not_used() -> None:
 async def test_one_claim_for_everybody() -> None:
     shared = claim("shared", "ada")
     assert await chosen(shared, pvc_name_template="shared") == Choice("shared", True, "by its name")
-    assert not volume.is_deleted_with(settings(pvc_name_template="shared"), "")
+    assert not volume.is_deleted_with(settings(pvc_name_template="shared"), {})
 
 
 async def test_one_claim_for_all_servers_of_a_user() -> None:
@@ -151,14 +151,14 @@ async def test_one_claim_for_all_servers_of_a_user() -> None:
     found = await chosen(first, pvc_name_template="home-{username}")
     assert (found.name, found.is_there) == ("home-bob-smith---365b77fb", True)
     one = settings(pvc_name_template="home-{username}")
-    assert volume.is_deleted_with(one, "") and not volume.is_deleted_with(one, "gpu")
+    assert volume.is_deleted_with(one, {}) and not volume.is_deleted_with(one, {"server_name": "gpu"})
 
 
 def test_what_goes_with_a_deleted_server() -> None:
-    assert volume.is_deleted_with(settings(), "gpu") and volume.is_deleted_with(settings(), "")
+    assert volume.is_deleted_with(settings(), {"server_name": "gpu"}) and volume.is_deleted_with(settings(), {})
     old = settings(pvc_name_template="claim-{username}--{servername}")
-    assert volume.is_deleted_with(old, "gpu")
-    assert not volume.is_deleted_with(settings(delete_pvc=False), "")
+    assert volume.is_deleted_with(old, {"server_name": "gpu"})
+    assert not volume.is_deleted_with(settings(delete_pvc=False), {"pvc_own": True})
 
 
 async def test_what_to_ask_for() -> None:
@@ -219,3 +219,16 @@ async def test_a_hook_may_say_which_claim_it_is() -> None:
     known = volume.known(one, launch)
     assert known is not None and known.name == "course-maths"
     assert not volume.is_of_another(one, launch, claim("course-maths", "bob")["metadata"])
+    assert not volume.is_own(one, launch, "course-maths")
+    assert not volume.is_deleted_with(one, {"pvc_own": False})
+    later = await prepared_launch(settings(), "ada", state={"pvc_name": "course-maths", "pvc_own": False})
+    assert not volume.is_own(settings(), later, "course-maths")  # nor when the hook is gone
+    assert volume.is_own(settings(), later, "claim-ada")
+
+
+async def test_a_claim_of_another_hub_in_the_namespace_is_not_found_by_its_labels() -> None:
+    theirs = claim("home-1", "bob.smith")
+    theirs["metadata"]["labels"]["release"] = "other"
+    assert (await chosen(theirs, common_labels={"release": "mine"})).why == "new"
+    theirs["metadata"]["labels"]["release"] = "mine"
+    assert (await chosen(theirs, common_labels={"release": "mine"})).name == "home-1"

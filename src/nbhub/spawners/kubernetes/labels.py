@@ -16,6 +16,7 @@ USER, SERVER = "hub.jupyter.org/username", "hub.jupyter.org/servername"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 COMPONENT, NEW_COMPONENT = "component", "app.kubernetes.io/component"
 STORAGE = "singleuser-storage"
+HUB = ("release", "app.kubernetes.io/instance")  # what charts tell hubs of one namespace apart by
 
 # nbhub's own, on everything that lives as long as one start.
 SERVER_ID = "nbhub/server-id"  # label: the server's number in the hub's database

@@ -111,7 +111,7 @@ class KubeSpawner(ProfiledSpawner):
     async def forget(self, handle: Handle) -> None:
         """See Spawner: the volume claim goes, if it is this server's alone and `delete_pvc` says so."""
         name, namespace = handle.state.get("pvc_name"), handle.state.get("namespace")
-        if not name or not namespace or not volume.is_deleted_with(self, str(handle.state.get("server_name") or "")):
+        if not name or not namespace or not volume.is_deleted_with(self, handle.state):
             return
         target = Target(claims.KIND, namespace, name)
         names = {handle.user_name, str(handle.state.get("pvc_user") or handle.user_name)}

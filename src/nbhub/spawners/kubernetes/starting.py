@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nbhub.core.launch import Launch
 from nbhub.errors import SpawnError
 from nbhub.spawners.base import Checkpoint
-from nbhub.spawners.kubernetes import claims, hooked_pod, naming, objects, owning, records, seen, service
+from nbhub.spawners.kubernetes import claims, hooked_pod, naming, objects, owning, records, seen, service, volume
 from nbhub.spawners.kubernetes.api import Refused, Target
 from nbhub.spawners.kubernetes.backend import Backend
 from nbhub.spawners.kubernetes.cache import Attention, Key
@@ -70,7 +70,9 @@ class Starting:
         """Return what is to be recorded; of a claim not before it is known which one is the server's."""
         state = {**naming.state_of(self.names, self.launch), "server_name": self.launch.server_name}
         if made is None or made.pvc is None:
-            state |= {name: self.launch.state.get(name) for name in ("pvc_name", "pvc_user")}
+            state |= {name: self.launch.state.get(name) for name in ("pvc_name", "pvc_user", "pvc_own")}
+        else:
+            state["pvc_own"] = volume.is_own(self.spawner, self.launch, self.names.volume)
         if made is not None and made.secret is not None:
             state["secret_name"] = made.secret["metadata"]["name"]
         return {name: value for name, value in state.items() if value is not None}

@@ -143,11 +143,21 @@ def title(user: str) -> Plain:
     return {"metadata": {"annotations": {labels.USER: user}, "labels": {labels.USER: slugs.label_value(user)}}}
 
 
-def is_deleted_with(settings: KubeSettings, server_name: str) -> bool:
-    """Say whether a server's claim goes when the server itself is deleted: not one that others use as well."""
-    known_fields = field_names(settings.pvc_name_template)
-    own = bool(USER_FIELDS & known_fields) and (not server_name or bool(SERVER_FIELDS & known_fields))
-    return settings.delete_pvc and own
+def is_own(settings: KubeSettings, launch: Launch, name: str) -> bool:
+    """Say whether a claim is of one server alone: not if a hook assigned it, or if its template leaves that open."""
+    if launch.settings.get("pvc_name") == name:
+        return False
+    if launch.state.get("pvc_name") == name and "pvc_own" in launch.state:
+        return bool(launch.state["pvc_own"])
+    return _is_for_one(settings.setting(launch, "pvc_name_template"), launch.server_name)
+
+
+def is_deleted_with(settings: KubeSettings, state: Metadata) -> bool:
+    """Say whether the claim goes when its server is deleted, by what its last start has recorded."""
+    own = state.get("pvc_own")
+    if own is None:
+        own = _is_for_one(settings.pvc_name_template, str(state.get("server_name") or ""))
+    return settings.delete_pvc and bool(own)
 
 
 def _free_name(settings: KubeSettings, launch: Launch, current: str, there: Mapping[str, Metadata]) -> str:
@@ -171,7 +181,15 @@ def _is_home(settings: KubeSettings, launch: Launch, meta: Metadata) -> bool:
     marks, notes = meta.get("labels") or {}, meta.get("annotations") or {}
     if marks.get(labels.COMPONENT) != labels.STORAGE or notes.get(labels.USER) != launch.user.name:
         return False
+    ours = settings.setting(launch, "common_labels")
+    if any(key in marks and key in ours and marks[key] != str(ours[key]) for key in labels.HUB):
+        return False  # of another hub, where the same name may be another person's
     return not _is_per_server(settings, launch) or notes.get(labels.SERVER, "") == launch.server_name
+
+
+def _is_for_one(template: str, server_name: str) -> bool:
+    known_fields = field_names(template)
+    return bool(USER_FIELDS & known_fields) and (not server_name or bool(SERVER_FIELDS & known_fields))
 
 
 def _is_everybodys(settings: KubeSettings, launch: Launch) -> bool:
