@@ -1,8 +1,8 @@
 """What starts on Kubernetes cost a whole hub: `python -m benchmarks.kubernetes_hub [--starts 1000] [--at-once 200]`.
 
 As `benchmarks.kubernetes`, with everything that a hub does besides: its database, tokens, progress, probes and routes.
-`--outage STOP,START` names two commands: one that stops the API server, and one that starts it again; they are run in the
-middle of the starts, with `--away` seconds in between.
+`--outage STOP,START` names two commands: one that stops the API server, and one that starts it again; they are run in
+the middle of the starts, with `--away` seconds in between.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ async def run(chosen: argparse.Namespace, hub: Hub) -> None:
 async def outage(chosen: argparse.Namespace, took: list[float]) -> None:
     """Take the API server away when a third of the servers is up."""
     stop, begin = chosen.outage.split(",")
-    while len(took) < chosen.starts / 3:
+    while len(took) < chosen.starts / 3:  # noqa: ASYNC110 - nothing tells us but looking
         await asyncio.sleep(0.1)
     before = len(took)
     await asyncio.to_thread(subprocess.run, shlex.split(stop), check=True)

@@ -173,7 +173,7 @@ async def see_the_cluster_at_work(page: Page, camera: Camera) -> None:
     await expect(page.get_by_role("heading", level=1)).to_have_text("Your server is starting")
     await page.get_by_text("What happened so far").click()
     story = page.locator("[data-story]")
-    await expect(story).to_contain_text("The pod is there", timeout=PATIENCE * 1000)
+    await expect(story).to_contain_text("Preparing the server's pod", timeout=PATIENCE * 1000)
     await camera.take(page, "pending")
     await expect(story).to_contain_text("The pod runs", timeout=PATIENCE * 1000)
     print(await story.inner_text())

@@ -117,7 +117,7 @@ async def test_a_wait_is_told_as_it_is(hub: HubProcess, browser: Browser, tmp_pa
         "short of memory (500Gi asked for)", timeout=visits.PATIENCE
     )
     await page.locator("details.more summary").click()
-    await expect(page.locator("[data-story]")).to_contain_text("The pod is there")
+    await expect(page.locator("[data-story]")).to_contain_text("Preparing the server's pod")
     await camera.examine(page, "waits")
     await page.get_by_role("button", name="Cancel the start").click()
     await page.wait_for_url(re.compile("/hub/home"))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("nbhub.servers")
 
 LOOK_SECONDS = 2.0  # between looks at a pod of which the watch tells nothing
+GATHER_SECONDS = 0.1
 LOG_LINES = 40
 REPLACING_SECONDS = 120.0
 ATTEMPTS = 5
@@ -49,11 +50,10 @@ class Starting:
     async def run(self) -> AsyncIterator[Checkpoint]:
         """Bring the server up; see Spawner.start."""
         own = self._timeout if self._timeout != self.spawner.start_timeout else None
-        yield Checkpoint(dict(self.state), "Looking for the place of the server's files", 3, deadline=own)
         made = await self._claim()
         self.names = made.names
         self.state = self._state(made)
-        yield Checkpoint(dict(self.state), "Preparing the server's pod", 5)
+        yield Checkpoint(dict(self.state), "Preparing the server's pod", 5, deadline=own)
         key = (self.names.namespace, self.names.pod)
         with self.backend.cache.attend(key, seen.claims(made.pod)) as attention:
             if (there := self.backend.cache.seen(key)) is not None:
@@ -62,7 +62,6 @@ class Starting:
             pod = await self._pod(made, attention)
             self.state["pod_uid"] = pod.uid
             await self._belongings(made, pod)
-            yield Checkpoint(dict(self.state), "The pod is there", 10)
             async for checkpoint in self._until_up(key, pod.uid, attention):
                 yield checkpoint
 
@@ -207,7 +206,14 @@ class Starting:
             if text or more:
                 yield Checkpoint(dict(self.state), text, max(sight.progress, 10), deadline=more)
                 said, said_at = sight.message, now
-            await attention.news(min(sight.again or LOOK_SECONDS, LOOK_SECONDS))
+            await self._news(attention, min(sight.again or LOOK_SECONDS, LOOK_SECONDS))
+
+    async def _news(self, attention: Attention, seconds: float) -> None:
+        """Wait for news, and then a moment for more, since much comes at once; not for a pod that runs."""
+        await attention.news(seconds)
+        end = self.backend.now() + GATHER_SECONDS
+        while (left := end - self.backend.now()) > 0 and not self.backend.cache.well(attention.key):
+            await attention.news(min(left, GATHER_SECONDS))
 
     async def _look(self, key: Key, uid: str, attention: Attention) -> Pod | None:
         """Return the pod as last told of, or asked for if the watch may not know."""
