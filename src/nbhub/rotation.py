@@ -39,10 +39,13 @@ class Dependence:
 def rotate(hub: Hub) -> int | None:
     """Put a new secret in front of the others; return the hub's process that was told, if one runs.
 
-    Raises ConfigError where the secret is not in a file that can be written.
+    Raises ConfigError where the secret is not in a file that can be written, and Conflict when there are many already.
     """
     path = _file(hub)
-    secret.write(path, [secret.new(), *secret.read(path)][: secret.MOST])
+    found = secret.read(path)
+    if len(found) >= secret.MOST:
+        raise Conflict(f"{path} holds {len(found)} secrets already. Take the older ones out first: nbhub secret retire")
+    secret.write(path, [secret.new(), *found])
     return reload.signal_hub(hub.folder)
 
 

@@ -143,6 +143,18 @@ def test_a_secret_that_is_not_in_a_file(folder: Path) -> None:
     assert "Did you mean rotate?" in hub.call("secret", "rotat")[1]
 
 
+def test_older_secrets_do_not_pile_up(folder: Path) -> None:
+    hub = HubProcess(folder, "")
+    asyncio.run(hub.token())
+    hub.data_dir.joinpath("secret").unlink(missing_ok=True)
+    secret.write(hub.data_dir / "secret", [secret.new() for _ in range(secret.MOST)])
+    status, said = hub.call("secret", "rotate")
+    assert status == 1 and "holds 8 secrets already" in said and "nbhub secret retire" in said
+    assert hub.call("secret", "retire")[0] == 0
+    assert hub.call("secret", "rotate")[0] == 0
+    assert len(secret.read(hub.data_dir / "secret")) == 2
+
+
 def test_a_secret_that_is_a_variable(folder: Path) -> None:
     """As on Kubernetes: `retire` seals anew all the same, and says where the older one is to be taken out."""
     old, new = secret.new(), secret.new()
