@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from nbhub.core.findings import State
-from nbhub.spawners.kubernetes import examination
+from nbhub.spawners.kubernetes import examination, trial
+from nbhub.spawners.kubernetes.access import Access
+from nbhub.spawners.kubernetes.api import Api
 from servers.cluster_fixtures import RULES, Namespace
 from servers.hub import HubProcess, running_hub
 
@@ -79,6 +82,18 @@ async def test_a_deployment_that_is_well(namespace: Namespace, make: Any) -> Non
     assert namespace.names("pods") == namespace.names("pvc") == namespace.names("secrets") == []
 
 
+async def test_what_a_killed_doctor_left_is_taken_away(namespace: Namespace) -> None:
+    labelled = {"name": "claim-left", "labels": {trial.MARK: "true"}}
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": labelled, "spec": spec}
+    namespace.kubectl("create", "-f", "-", text=json.dumps(claim))
+    api = Api(Access(kubeconfig=str(namespace.kubeconfig)))
+    kinds, now = ["Pod", "PersistentVolumeClaim"], time.time()
+    assert await trial.remove_old(api, namespace.name, kinds, now) == 0  # it may be in use
+    assert await trial.remove_old(api, namespace.name, kinds, now + 1000) == 1
+    await api.close()
+
+
 async def test_a_name_that_is_no_service(make: Any) -> None:
     told = examine(make("c.Hub.hub_connect_ip = 'no-such-hub'\n"))
     assert failed(told) == ["from servers to the hub"]
@@ -112,10 +127,16 @@ async def test_missing_rights_come_with_their_rules(namespace: Namespace, make: 
         ),
         ('c.KubeSpawner.storage_class = "nothing"\n', "trial pod", "there is no storage class nothing"),
         ('c.KubeSpawner.image = "localhost/nothing:1"\n', "trial pod", "The image localhost/nothing:1 is not on node"),
+        (
+            'c.KubeSpawner.profile_list = [{"display_name": "A", "kubespawner_override": '
+            '{"image": "localhost/none:1"}}]\n',
+            "trial pod",
+            "The image localhost/none:1 is not on node",
+        ),
         ('c.KubeSpawner.namespace = "nbhub-nowhere"\n', "namespace nbhub-nowhere", ""),
         ('c.KubeSpawner.priority_class_name = "nothing"\n', "namespace", "there is no priority class nothing"),
     ],
-    ids=["Secret", "storage class", "image", "namespace", "priority class"],
+    ids=["Secret", "storage class", "image", "image of a profile", "namespace", "priority class"],
 )
 async def test_mistakes_are_named(namespace: Namespace, make: Any, more: str, about: str, words: str) -> None:
     told = examine(make(more))

@@ -53,7 +53,8 @@ async def examine(
         yield await _storage(settings, api)
     if quick or lacking or admitted.state is State.FAILED:
         return
-    await trial.remove_old(api, settings.namespace)
+    kinds = ["Pod", "PersistentVolumeClaim"] if settings.storage_pvc_ensure and settings.delete_pvc else ["Pod"]
+    await trial.remove_old(api, settings.namespace, kinds, time.time())
     async for finding in trial.run(tried):
         yield finding
 

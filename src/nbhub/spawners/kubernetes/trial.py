@@ -59,8 +59,26 @@ class Trial:
         built = launch.build(server, user, (), self.hub, self.settings.template(), "")
         made = objects.build(self.settings, built)
         secret = made.secret["metadata"]["name"] if made.secret else ""
-        claim = made.pvc["metadata"]["name"] if made.pvc else ""
-        return trial_pod(made.pod, plan, image=self.image, secret=secret, claim=claim), made.pvc
+        own = made.pvc if self.settings.delete_pvc else None  # what may not be deleted again is not made
+        claim = own["metadata"]["name"] if own else ""
+        pod = trial_pod(made.pod, plan, image=self.image or usual_image(self.settings), secret=secret, claim=claim)
+        return pod, None if own is None else _marked(own)
+
+
+def usual_image(settings: KubeSettings) -> str:
+    """Return the image of the profile that is chosen at first; empty where profiles do not say."""
+    listed = settings.profile_list
+    if callable(listed):
+        return ""
+    profiles = list(listed.values() if isinstance(listed, Mapping) else listed)
+    chosen = next((item for item in profiles if item.get("default")), profiles[0] if profiles else {})
+    image = (chosen.get("kubespawner_override") or {}).get("image")
+    return image if isinstance(image, str) else ""
+
+
+def _marked(obj: Plain) -> Plain:
+    """Return an object of which everybody sees that an examination made it."""
+    return {**obj, "metadata": {**obj["metadata"], "labels": {**obj["metadata"].get("labels", {}), MARK: "true"}}}
 
 
 def trial_pod(pod: Plain, plan: Mapping[str, Any], *, image: str, secret: str, claim: str) -> Plain:
@@ -88,8 +106,7 @@ def trial_pod(pod: Plain, plan: Mapping[str, Any], *, image: str, secret: str, c
         "terminationGracePeriodSeconds": 1,
     }
     spec.pop("initContainers", None)
-    meta = {**pod["metadata"], "labels": {**pod["metadata"].get("labels", {}), MARK: "true"}}
-    return {**pod, "metadata": meta, "spec": spec}
+    return _marked({**pod, "spec": spec})
 
 
 def _of(claim: str) -> Plain:
@@ -236,14 +253,15 @@ async def _remove(api: Api, made: Sequence[Target]) -> None:
             await api.delete(target, uid=found["metadata"]["uid"], grace=0)
 
 
-async def remove_old(api: Api, namespace: str) -> int:
-    """Take away what an examination left that was killed; return how many pods."""
+async def remove_old(api: Api, namespace: str, kinds: Sequence[str], now: float) -> int:
+    """Take away what an examination that was killed has left; return how many objects."""
     count = 0
-    async for page in api.pages(Target("Pod", namespace), {"labelSelector": f"{MARK}=true"}):
-        for raw in page.items:
-            meta = msgspec.json.decode(raw)["metadata"]
-            if time.time() - (seen.seconds(meta["creationTimestamp"]) or 0) > LIFE_SECONDS:
-                count += await api.delete(Target("Pod", meta["namespace"], meta["name"]), uid=meta["uid"], grace=0)
+    for kind in kinds:
+        async for page in api.pages(Target(kind, namespace), {"labelSelector": f"{MARK}=true"}):
+            for raw in page.items:
+                meta = msgspec.json.decode(raw)["metadata"]
+                if now - (seen.seconds(meta["creationTimestamp"]) or 0) > LIFE_SECONDS:
+                    count += await api.delete(Target(kind, namespace, meta["name"]), uid=meta["uid"], grace=0)
     return count
 
 
