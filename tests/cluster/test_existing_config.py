@@ -24,7 +24,7 @@ def deployment(hub_image: str, notebook_image: str) -> list[dict]:
     container = {
         "name": "hub",
         "image": hub_image,
-        "args": ["-f", "/etc/jupyterhub/jupyterhub_config.py"],
+        "command": ["jupyterhub", "-f", "/etc/jupyterhub/jupyterhub_config.py"],
         "workingDir": "/srv/jupyterhub",
         "env": [
             {"name": "NOTEBOOK_IMAGE", "value": notebook_image},
