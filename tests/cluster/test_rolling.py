@@ -145,7 +145,7 @@ async def roll(owner: walk.Owner, session: aiohttp.ClientSession, kernel: Kernel
     await asyncio.to_thread(owner.kubectl, "rollout", "status", "deployment/hub", "--timeout=5m")
     assert not set(before) & set(hub_pods(owner))
     assert kernel.answers > answers, "code was run while no hub was there"
-    await until(lambda: is_ready(session, "ada"), "the new hub knows of the server", 60)
+    await until(lambda: is_ready(session, "ada"), "the new hub knows of the server", 180)
     await kernel.more(work)
 
 
@@ -157,7 +157,7 @@ async def end_by_force(
     await asyncio.to_thread(owner.kubectl, "delete", "pod", *before, "--grace-period=0", "--force")
     await kernel.more(work)
     await asyncio.to_thread(owner.kubectl, "rollout", "status", "deployment/hub", "--timeout=5m")
-    await until(lambda: is_ready(session, "ada"), "the new hub knows of the server", 60)
+    await until(lambda: is_ready(session, "ada"), "the new hub knows of the server", 180)
     await kernel.more(work)
 
 

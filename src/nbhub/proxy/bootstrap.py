@@ -131,8 +131,9 @@ def hub_cluster(edge: Edge) -> Resource:
         "name": "hub",
         "type": "STATIC" if _is_ip(host) else "STRICT_DNS",
         "load_assignment": {"cluster_name": "hub", "endpoints": [{"lb_endpoints": [endpoint]}]},
-        # Shorter than the hub keeps idle connections, so that no request is sent on one that it just closes.
-        **_upstream(edge, idle=4, word=edge.hub_word),
+        # Shorter than the hub keeps idle connections, so that no request is sent on one that it just closes. Behind a
+        # name connections are made anew, so that hubs which came later get their share.
+        **_upstream(edge, idle=4, word=edge.hub_word, longest=0 if _is_ip(host) else 30),
         **({} if _is_ip(host) else _several()),
     }
 
@@ -282,7 +283,7 @@ def _unreachable(edge: Edge) -> Resource:
     }
 
 
-def _upstream(edge: Edge, *, idle: float, word: str = "") -> Resource:
+def _upstream(edge: Edge, *, idle: float, word: str = "", longest: float = 0) -> Resource:
     most = 1_000_000  # bounded by the connections that we accept; Envoy's own default is 1,024
     return {
         "connect_timeout": _seconds(edge.connect_timeout),
@@ -298,7 +299,11 @@ def _upstream(edge: Edge, *, idle: float, word: str = "") -> Resource:
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": _HTTP_OPTIONS,
-                "common_http_protocol_options": {"idle_timeout": _seconds(idle), "max_headers_count": 256},
+                "common_http_protocol_options": {
+                    "idle_timeout": _seconds(idle),
+                    "max_headers_count": 256,
+                    **({"max_connection_duration": _seconds(longest)} if longest else {}),
+                },
                 "explicit_http_config": {"http_protocol_options": {}},
                 **({"http_filters": _introducing(word)} if word else {}),
             }
