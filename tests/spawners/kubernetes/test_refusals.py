@@ -84,3 +84,11 @@ def test_a_namespace_for_each_user_needs_rights_in_the_whole_cluster() -> None:
     assert all(right.cluster for right in needed)
     assert any(right.resource == "namespaces" for right in needed)
     assert not any(right.cluster for right in rights.needed(Settings()))
+
+
+def test_the_role_in_the_documentation_is_what_is_needed() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "kubernetes.md").read_text()
+    (block,) = [part.partition("```")[0] for part in page.split("```yaml\n")[1:] if part.startswith("rules:")]
+    written = {rule["resources"][0]: set(rule["verbs"]) for rule in yaml.safe_load(block)["rules"]}
+    usual = [rule for rule in rights.rules(Settings()) if rule["apiGroups"] == [""]]
+    assert written == {rule["resources"][0]: set(rule["verbs"]) for rule in usual}
