@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ def cluster() -> Cluster:
 def namespace(cluster: Cluster, tmp_path: Path) -> Iterator[Namespace]:
     """A fresh namespace with a hub's identity in it; deleted after the test."""
     name = f"nbhub-test-{uuid.uuid4().hex[:8]}"
-    cluster.kubectl("create", "namespace", name)
+    _make(cluster, name)
     try:
         yield Namespace(name, cluster, _identity(cluster, name, tmp_path, "hub", RULES))
     finally:
@@ -79,7 +80,7 @@ def namespace(cluster: Cluster, tmp_path: Path) -> Iterator[Namespace]:
 def empty_namespace(cluster: Cluster, tmp_path: Path) -> Iterator[Namespace]:
     """A fresh namespace as somebody is given one: `kubeconfig` is that of its owner, who may nothing elsewhere."""
     name = f"nbhub-test-{uuid.uuid4().hex[:8]}"
-    cluster.kubectl("create", "namespace", name)
+    _make(cluster, name)
     try:
         yield Namespace(name, cluster, _owner(cluster, name, tmp_path))
     finally:
@@ -124,6 +125,16 @@ def image(cluster: Cluster, name: str, containerfile: Path, context: Path, depen
         return cluster.image(name, containerfile, context=context, depends=depends)
     except clusters.NoImage as error:
         pytest.skip(str(error))
+
+
+def _make(cluster: Cluster, name: str) -> None:
+    """Create a namespace, and wait until the cluster has put into it what every pod needs."""
+    cluster.kubectl("create", "namespace", name)
+    for _ in range(600):
+        if cluster.kubectl("-n", name, "get", "serviceaccounts", "-o", "name").strip():
+            return
+        time.sleep(0.1)
+    pytest.fail(f"namespace {name} got no service account within a minute; is the controller manager running?")
 
 
 def _owner(cluster: Cluster, namespace: str, folder: Path) -> Path:

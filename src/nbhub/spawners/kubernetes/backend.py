@@ -51,7 +51,7 @@ class Backend:
         self.notes = Notes(api, now)
         self.now = now
         self.patience = patience
-        self._creating: dict[Key, set[asyncio.Task[bytes]]] = {}
+        self._creating: dict[str, set[asyncio.Task[bytes]]] = {}  # by the number of the server
 
     async def pod(self, key: Key) -> Pod | None:
         """Ask for one pod; None if there is none."""
@@ -78,15 +78,15 @@ class Backend:
 
     async def create(self, obj: Mapping[str, Any]) -> bytes:
         """Create an object. Whoever is cancelled meanwhile leaves this to its end, so that `settle` can wait for it."""
-        key = (obj["metadata"].get("namespace") or "", obj["metadata"]["name"])
+        server = str((obj["metadata"].get("labels") or {}).get(records.SERVER_ID, ""))
         task = asyncio.ensure_future(self.api.create(obj))
-        self._creating.setdefault(key, set()).add(task)
-        task.add_done_callback(lambda done: self._created(key, done))
+        self._creating.setdefault(server, set()).add(task)
+        task.add_done_callback(lambda done: self._created(server, done))
         return await asyncio.shield(task)
 
-    async def settle(self, key: Key) -> None:
-        """Wait until nothing of that name is being created by this process any more."""
-        if tasks := self._creating.get(key):
+    async def settle(self, server_id: int) -> None:
+        """Wait until nothing of that server is being created by this process any more."""
+        if tasks := self._creating.get(str(server_id)):
             await asyncio.wait(tasks)
 
     async def metadata(self, target: Target) -> Metadata | None:
@@ -150,10 +150,10 @@ class Backend:
         await self.cache.close()
         await self.api.close()
 
-    def _created(self, key: Key, task: asyncio.Task[bytes]) -> None:
-        self._creating[key].discard(task)
-        if not self._creating[key]:
-            del self._creating[key]
+    def _created(self, server: str, task: asyncio.Task[bytes]) -> None:
+        self._creating[server].discard(task)
+        if not self._creating[server]:
+            del self._creating[server]
         if not task.cancelled():
             task.exception()  # whoever still waits for it gets it
 

@@ -6,6 +6,7 @@ what is left of an earlier one is replaced, and what belongs to anybody else is 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ LOOK_SECONDS = 2.0  # between looks at a pod of which the watch tells nothing
 GATHER_SECONDS = 0.1
 LOG_LINES = 40
 REPLACING_SECONDS = 120.0
+SETTLING_SECONDS = 20.0
 ATTEMPTS = 5
 
 
@@ -46,6 +48,7 @@ class Starting:
         self._begun = backend.now()
         self._timeout = float(spawner.setting(launch, "start_timeout"))
         self._deadline = self._begun + self._timeout
+        self._in_new_namespace = False
 
     async def run(self) -> AsyncIterator[Checkpoint]:
         """Bring the server up; see Spawner.start."""
@@ -116,6 +119,7 @@ class Starting:
         for _ in range(ATTEMPTS):
             try:
                 await self.backend.create(obj)
+                self._in_new_namespace |= target.kind == "Namespace"
                 return
             except Refused as error:
                 if error.reason != "AlreadyExists":
@@ -151,7 +155,16 @@ class Starting:
         )
 
     async def _new_pod(self, obj: Mapping[str, Any]) -> Pod:
-        raw = await self.backend.create(obj)
+        while True:
+            try:
+                raw = await self.backend.create(obj)
+                break
+            except Refused as error:
+                # A new namespace gets its default service account from a controller, a moment after it is made.
+                late = self.backend.now() > self._begun + SETTLING_SECONDS
+                if late or not self._in_new_namespace or 'serviceaccount "default" not found' not in str(error.told):
+                    raise
+            await asyncio.sleep(GATHER_SECONDS)
         await hooked_pod.created(self.spawner, self.launch, records.whole(raw))
         return records.pod(raw)
 

@@ -33,8 +33,7 @@ class Stopping:
         """Take away the pod and what goes with it; raises SpawnError if it cannot be got rid of."""
         state = self.handle.state
         key = (str(state.get("namespace") or ""), str(state.get("pod_name") or ""))
-        if all(key):
-            await self.backend.settle(key)  # what a cancelled start was just making
+        await self.backend.settle(self.handle.server_id)  # what a cancelled start was just making
         for pod in await self._pods(key):
             await self._end(pod)
         await self._secret(key[0])
