@@ -1,7 +1,7 @@
 # What the job runs: unpack, build, push, look at what was pushed.
 set -e
-mkdir -p /work/source
-tar -xzf /source/source.tar.gz -C /work/source
+mkdir -p /build/source
+tar -xzf /source/source.tar.gz -C /build/source
 if [ -f /registry/.dockerconfigjson ]; then export REGISTRY_AUTH_FILE=/registry/.dockerconfigjson; fi
 
 set --
@@ -17,6 +17,6 @@ if [ -f /certificates/ca.crt ]; then
 fi
 
 buildah --storage-driver vfs build --isolation chroot --layers=false --tls-verify="${TLS_VERIFY:-true}" \
-    --target "${TARGET:-hub}" "$@" --tag "$DESTINATION" /work/source
+    --target "${TARGET:-hub}" "$@" --tag "$DESTINATION" /build/source
 buildah --storage-driver vfs push --tls-verify="${TLS_VERIFY:-true}" "$DESTINATION" "docker://$DESTINATION"
 if command -v skopeo >/dev/null; then skopeo inspect --tls-verify="${TLS_VERIFY:-true}" "docker://$DESTINATION"; fi

@@ -106,6 +106,18 @@ async def test_programs_that_come_too_early_are_asked_to_come_again(hub: Any) ->
         ]
 
 
+async def test_after_a_restart_programs_wait_for_a_proxy_to_follow(hub: Any) -> None:
+    api = await hub.api("ada")
+    await api.post("/hub/api/users/ada/server")
+    early = asyncio.create_task(api.get("/user/ada/api/contents"))
+    async with hub.store.wakeup.listen("never") as bell:
+        await bell.wait(0.5)  # longer than a proxy that is known is given
+    assert not early.done()
+    async with a_proxy(hub, "late") as in_force:
+        in_force.set()
+        assert (await early).status_code == 307
+
+
 async def test_pages_that_come_too_early_go_through_the_hub(hub: Any) -> None:
     browser = await hub.browser("ada")
     async with a_proxy(hub, "one") as in_force:

@@ -38,6 +38,12 @@ class Reach:
         key = (server.user_name, server.name)
         return all(told.get(key) == server.url for told in self._told.values())
 
+    async def until_told(self, seconds: float = WAIT_SECONDS) -> None:
+        """Wait until there is a proxy that tells what it leads to, at most for `seconds`."""
+        async with self._wakeup.listen(TOPIC) as bell:
+            if not self._told:
+                await bell.wait(seconds)
+
     async def until_led_to(self, server: Server, seconds: float = WAIT_SECONDS) -> bool:
         """Wait until every known proxy leads to the server; False when that takes longer than `seconds`."""
         if self.leads_to(server):

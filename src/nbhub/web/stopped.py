@@ -104,6 +104,7 @@ async def _running(request: Request, desk: Desk) -> Server | None:
 
 async def _same_again(request: Request, desk: Desk, record: Server) -> Response:
     """Have a program ask again, once the proxy leads to the server; it gets no page that it could not use."""
+    await desk.store.reach.until_told()  # after a restart proxies that run apart need a moment to find this hub
     if desk.store.reach.leads_to(record):
         await asyncio.sleep(LAG_SECONDS)  # of a proxy that does not tell
     elif not await desk.store.reach.until_led_to(record):
