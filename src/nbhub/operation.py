@@ -183,6 +183,7 @@ class Operation:
             keys=self.keys,
             clock=self.clock,
             metrics=self.metrics,
+            is_open=False,
             proxy_tokens=shared_token.find(hub.proxy_token_file, hub.folder, os.environ, make=not hub.start_proxy),
         )
         self.use_keys(self.keys)
@@ -216,6 +217,7 @@ class Operation:
             await self.proxy.start()
             stack.push_async_callback(self.proxy.stop if self.hub.cleanup_proxy else self.proxy.leave)
             self._spawn(self.proxy.run(self.store), "proxy")
+        self.desk.is_open = True
         self._spawn(self.front.run(), "front desk")
         self._spawn(self.reconciler.run(), "reconciler")
         self._spawn(self.keeper.run(), SERVICES)

@@ -50,6 +50,13 @@ async def test_health_says_whether_the_database_answers(hub: Any) -> None:
     assert answer.json()["status"] == "ready"
 
 
+async def test_health_is_not_ready_before_the_proxy_listens(hub: Any) -> None:
+    hub.desk.is_open = False
+    answer = await hub.client().get("/hub/health?check=ready")
+    assert answer.status_code == 503 and "retry-after" in answer.headers
+    assert (await hub.client().get("/hub/health")).status_code == 200
+
+
 async def test_unknown_paths_are_json_404(hub: Any) -> None:
     for path in ("nothing", "users/", "users/a/b/c/d", "user/"):
         answer = await hub.client().get(f"/hub/api/{path}")

@@ -75,6 +75,7 @@ class Desk:
     clock: Callable[[], float]
     metrics: Metrics
     proxy_tokens: tuple[str, ...] = ()  # any of them lets a proxy that runs apart follow the routes
+    is_open: bool = True  # not while the hub's own proxy does not listen yet
     proxy_words: tuple[str, ...] = field(init=False)  # what such proxies say of themselves with what they pass on
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ from starlette.types import Scope
 
 import nbhub
 from nbhub import metrics
-from nbhub.errors import DatabaseUnavailable
+from nbhub.errors import DatabaseUnavailable, Unavailable
 from nbhub.store import servers, users
 from nbhub.web import client
 from nbhub.web.api.endpoints import OPEN, Access, Call, Endpoints, Reply, empty, json, on_hub
@@ -36,11 +36,13 @@ async def get_version(call: Call) -> Reply:
 
 @endpoints(OPEN, "GET", "health")
 async def get_health(call: Call) -> Reply:
-    """Say that this process answers; with `check=ready`, that its database does as well (503 if not).
+    """Say that this process answers; with `check=ready`, that its database and its own proxy do (503 if not).
 
     With `check=way`, say how the request arrived: what stands before the hub may have changed it on its way.
     """
     if call.query("check") == "ready":
+        if not call.desk.is_open:
+            raise Unavailable("The hub is starting: its proxy does not listen yet. Ask again in a moment.")
         begun = time.perf_counter()
         async with call.desk.store.read() as tx:
             await users.get(tx, "")
