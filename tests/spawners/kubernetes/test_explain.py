@@ -38,6 +38,22 @@ def test_every_saved_object_is_in_the_table() -> None:
     assert {path.stem for path in SEEN.glob("*.json")} == set(EXPLAINED)
 
 
+@pytest.mark.parametrize(
+    ("limits", "allowed"), [({"memory": "30Mi"}, "its limit of 30Mi"), ({}, "the node had left")], ids=["limit", "none"]
+)
+def test_a_kill_that_the_runtime_did_not_explain_is_most_likely_for_memory(
+    limits: dict[str, str], allowed: str
+) -> None:
+    saved = load("oom")
+    saved["pod"]["spec"]["containers"][0]["resources"]["limits"] = limits
+    saved["pod"]["status"]["containerStatuses"][0]["lastState"]["terminated"]["reason"] = "Error"
+    sight = explain.look(saved["pod"], saved["events"], now=saved["now"])
+    assert sight.message == (
+        f"The server was killed by SIGKILL, most likely because it used more memory than {allowed}. "
+        "It was tried 6 times."
+    )
+
+
 def test_what_is_missing_may_still_be_made() -> None:
     saved = load("missing-secret")
     found = seen.seconds(seen.condition(saved["pod"], "PodScheduled")["lastTransitionTime"])

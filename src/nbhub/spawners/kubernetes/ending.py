@@ -40,21 +40,26 @@ _EVENTS = {
 }
 
 
-def sentence(container: Container, last: Json) -> str:
-    """Say how a container's run ended; `last` is its terminated state."""
+def sentence(container: Container, last: Json, ended_by: str = "") -> str:
+    """Say how a container's run ended: `last` is its terminated state, `ended_by` a sentence on what had it ended."""
     who = "The server" if container.name == MAIN else f"The container {container.name}"
     code = last.get("exitCode")
+    limit = ((container.spec.get("resources") or {}).get("limits") or {}).get("memory")
+    allowed = f"its limit of {quantity(str(limit))}" if limit else "the node had left"
     if last.get("reason") == "OOMKilled":
-        limit = ((container.spec.get("resources") or {}).get("limits") or {}).get("memory")
-        allowed = f"its limit of {quantity(str(limit))}" if limit else "the node had left"
         return f"{who} used more memory than {allowed} and was killed."
     if code is None:
-        return f"{who} ended."
-    if code == 0:
-        return f"{who} shut itself down."
-    if name := _signal(int(code)):
-        return f"{who} was killed by {name}."
-    return f"{who} exited with code {code}."
+        said = f"{who} ended."
+    elif code == 0:
+        said = f"{who} shut itself down."
+    elif code == 128 + signal.SIGKILL and not ended_by:
+        # A runtime hears of the end and of the kernel's lack of memory by two ways, and may miss the second.
+        said = f"{who} was killed by SIGKILL, most likely because it used more memory than {allowed}."
+    elif name := _signal(int(code)):
+        said = f"{who} was killed by {name}."
+    else:
+        said = f"{who} exited with code {code}."
+    return f"{said} {ended_by}".rstrip()
 
 
 def _signal(code: int) -> str:

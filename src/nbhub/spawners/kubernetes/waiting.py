@@ -160,7 +160,7 @@ def crashed(container: Container, scene: Scene) -> Sight:
     runs = container.restarts + 1 if last else 0
     sight = Sight(
         Stage.PREPARING if container.init else Stage.STARTING,
-        f"{ending.sentence(container, last)}{_who_ended(container, scene)} {_again(runs)}",
+        f"{ending.sentence(container, last, _who_ended(container, scene))} {_again(runs)}",
         reason="OOMKilled" if last.get("reason") == "OOMKilled" else container.reason or "Crashed",
         exit_code=last.get("exitCode"),
         log_of=container.name,
@@ -176,9 +176,9 @@ def _who_ended(container: Container, scene: Scene) -> str:
     if killed is None:
         return ""
     if "PostStartHook" in killed.words:
-        return " Its postStart command had failed (lifecycle_hooks)."
+        return "Its postStart command had failed (lifecycle_hooks)."
     found = re.search(r"failed (liveness|startup) probe", killed.words)
-    return f" It did not answer its {found.group(1)} probe." if found else ""
+    return f"It did not answer its {found.group(1)} probe." if found else ""
 
 
 def _again(runs: int) -> str:
