@@ -339,3 +339,14 @@ async def test_a_server_reports_with_its_own_token(hub: Any) -> None:
     assert (await server.delete("/hub/api/users/alice/server")).status_code == 403
     await alice.delete("/hub/api/users/alice/server")
     assert (await server.post("/hub/api/users/alice/activity", json=report)).status_code == 403
+
+
+async def test_options_are_refused_before_they_are_too_deep_to_be_read_again(named_hub: Any) -> None:
+    root, alice = await named_hub.api("root"), await named_hub.api("alice")
+    for levels, status in ((100, 201), (101, 400), (975, 400), (20_000, 400)):
+        body = b'{"user_options": {"x": ' + b'{"[": ' * (levels - 2) + b"1" + b"}" * (levels - 1) + b"}"
+        answer = await alice.put(f"/hub/api/users/alice/servers/deep{levels}", content=body)
+        assert (levels, answer.status_code) == (levels, status)
+    quoted = b'{"user_options": {"x": "' + b'\\"[' * 5000 + b'"}}'
+    assert (await alice.put("/hub/api/users/alice/servers/flat", content=quoted)).status_code == 201
+    assert (await root.get("/hub/api/users?include_stopped_servers")).status_code == 200

@@ -228,7 +228,8 @@ async def test_lists_without_the_frame_are_bare(hub: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=x", "offset=-1", "offset=1.5", "state=no", "sort=passwords", "sort=--id", "limit=" + "9" * 40]
+    "query",
+    ["limit=x", "limit=--5", "limit=" + "9" * 40, "offset=-1", "offset=1.5", "state=no", "sort=passwords", "sort=--id"],
 )
 async def test_bad_parameters(hub: Any, query: str) -> None:
     root = await hub.api("root")

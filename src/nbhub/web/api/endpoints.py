@@ -18,6 +18,7 @@ from starlette.responses import Response
 from nbhub.core.principal import Principal
 from nbhub.errors import BadRequest, MethodNotAllowed, NotFound
 from nbhub.web.activity import Activity
+from nbhub.web.api import reading
 from nbhub.web.api.render import Reader, Readers
 from nbhub.web.desk import Desk, WebSettings
 from nbhub.web.identity import Identities
@@ -165,17 +166,13 @@ class Call:
         text = self.query(name)
         if text is None:
             return default
-        if not text.lstrip("-").isdecimal() or len(text) > 15:
+        if not text.removeprefix("-").isdecimal() or len(text) > 15:
             raise BadRequest(f"The parameter {name} has to be an integer.")
         return int(text)
 
     async def body(self, kind: type[T]) -> T:
         """Return the body as a value of that type; an absent one counts as {}."""
-        raw = await self.request.body()
-        try:
-            return msgspec.json.decode(raw if raw.strip() else b"{}", type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise BadRequest(f"Invalid JSON in body of request: {error}") from None
+        return reading.json(await self.request.body(), kind)
 
 
 Handler = Callable[[Call], Awaitable[Reply | Response]]
