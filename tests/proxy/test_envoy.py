@@ -81,6 +81,7 @@ async def test_behind_a_trusted_proxy_its_word_counts(tmp_path: Path, hub: Upstr
         said = ["X-Forwarded-For: 8.8.8.8", "X-Forwarded-Proto: https", "X-Forwarded-Host: hub.org"]
         seen = (await get(port, "/hub/", *said, "X-Forwarded-Port: 443")).seen_headers
     assert seen["x-forwarded-for"].startswith("8.8.8.8,")
+    assert seen["x-nbhub-client"] == "8.8.8.8"
     assert (seen["x-forwarded-proto"], seen["x-forwarded-host"], seen["x-forwarded-port"]) == (
         "https",
         "hub.org",

@@ -64,6 +64,9 @@ async def test_where_a_request_comes_from_is_ours_to_say(edge: Edge) -> None:
     assert seen["x-forwarded-port"] == str(edge.port)
     assert not {"forwarded", "x-real-ip", "x-scheme"} & seen.keys()
     assert not any("evil" in value for value in seen.values())
+    assert "x-nbhub-client" not in seen
+    to_hub = (await edge.get("/hub/x", *claims, "X-Nbhub-Client: 9.9.9.9")).seen_headers
+    assert to_hub["x-nbhub-client"] == "127.0.0.1"
 
 
 async def test_what_servers_decide_by_reaches_them_untouched(edge: Edge) -> None:

@@ -14,6 +14,7 @@ from nbhub.core.model import Route
 
 PATH = "hub/proxy/routes"  # below the base URL
 HEADER = "x-nbhub-proxy"  # by which the hub knows requests that a proxy of its own passes on
+CLIENT_HEADER = "x-nbhub-client"  # the address that such a proxy takes for the client's
 BEAT_SECONDS = 10.0
 SILENCE_SECONDS = 35.0  # after which the other side counts as gone
 MIN_TOKEN_LENGTH = 32

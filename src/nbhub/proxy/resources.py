@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from nbhub.core import feed
 from nbhub.core.model import Route
 from nbhub.proxy import paths, wire
 
@@ -170,7 +171,9 @@ def _to_hub() -> Resource:
         "retry_back_off": {"base_interval": "0.1s", "max_interval": "0.8s"},
     }
     action = {"cluster": "hub", "timeout": "0s", "retry_policy": retry}
-    return _action({"match": {"prefix": "/"}, "route": action})
+    client = {"key": feed.CLIENT_HEADER, "value": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"}
+    told = [{"header": client, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}]
+    return _action({"match": {"prefix": "/"}, "route": action, "request_headers_to_add": told})
 
 
 def _collapse_slashes() -> Resource:

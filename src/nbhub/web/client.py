@@ -10,6 +10,7 @@ from nbhub.core import feed
 from nbhub.web.desk import WebSettings
 
 _WORD = feed.HEADER.encode()
+_CLIENT = feed.CLIENT_HEADER.encode()
 
 
 def headers(scope: Scope) -> Mapping[bytes, bytes]:
@@ -38,10 +39,10 @@ def believe_proxy(scope: Scope, settings: WebSettings, words: Sequence[str] = ()
     scheme = said.get(b"x-forwarded-proto")
     if scheme in (b"http", b"https"):
         scope["scheme"] = scheme.decode()
-    forwarded = said.get(b"x-forwarded-for")
-    if forwarded:
-        # The last entry is what our own proxy saw; those before it are what clients claim.
-        scope["client"] = (forwarded.rpartition(b",")[2].strip().decode("latin-1")[:64], 0)
+    # Our own proxy knows how many before it are to be believed; of the list the last entry is what it saw itself.
+    address = said.get(_CLIENT) or said.get(b"x-forwarded-for", b"").rpartition(b",")[2].strip()
+    if address:
+        scope["client"] = (address.decode("latin-1")[:64], 0)
 
 
 def is_secure(scope: Scope, settings: WebSettings) -> bool:
