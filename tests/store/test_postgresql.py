@@ -127,6 +127,21 @@ async def test_the_database_goes_away_and_comes_back(own_server: PostgresqlServe
     await store.close()
 
 
+async def test_connections_to_a_server_that_takes_no_writes_any_more_are_given_up(postgresql_url: str) -> None:
+    store, name = await Store.open(postgresql_url), postgresql_url.partition("?")[0].rpartition("/")[2]
+    admin = await postgresql.connect(postgresql_url)
+    await admin.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")  # as a standby would be
+    with pytest.raises(DatabaseUnavailable, match="takes no writes"):
+        async with store.write() as tx:
+            await users.create(tx, "alice", now=1)
+    await admin.execute("SET default_transaction_read_only = off")
+    await admin.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    async with store.write() as tx:
+        await users.create(tx, "alice", now=1)
+    await admin.close()
+    await store.close()
+
+
 async def test_a_transaction_cut_in_the_middle_is_told_and_undone(own_server: PostgresqlServer) -> None:
     store = await Store.open(own_server.url("postgres"))
     with pytest.raises(DatabaseUnavailable):

@@ -45,7 +45,8 @@ class Reconciler:
         self.holder = holder
         self.steps = Steps(store, spawner, hub, keys, clock, pace or Pace())
         self._held: dict[int, Held] = {}
-        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}  # of those held
+        self._unfinished: set[asyncio.Task[None]] = set()  # these, and those that are about to let go
         self.on_poll: Callable[[float], None] = lambda seconds: None
 
     @property
@@ -108,6 +109,9 @@ class Reconciler:
             log.warning("the backend does not answer: %s", error.message)
             await self._release([(held, self.pace.retry) for held in batch])
             return
+        except asyncio.CancelledError:
+            await self._release([(held, 0.0) for held in batch])  # others need not wait for the leases to run out
+            raise
         resting: list[tuple[Held, float | None]] = []
         for held, observation in zip(batch, seen, strict=True):
             step = decide(held.server, observation, self.clock(), self.pace.limits)
@@ -148,6 +152,8 @@ class Reconciler:
         self._held[held.server.id] = held
         task = asyncio.create_task(self._bring_along(held, seen), name=f"server {held.full_name}")
         self._tasks[held.server.id] = task
+        self._unfinished.add(task)
+        task.add_done_callback(self._unfinished.discard)
 
     async def _bring_along(self, held: Held, seen: Observation) -> None:
         """Perform step after step until there is nothing to do now, then let the server go."""
@@ -167,19 +173,28 @@ class Reconciler:
             log.exception("server=%s unexpected error", held.full_name)
             await self._fail(held, error)
         finally:
-            self._held.pop(held.server.id, None)
-            self._tasks.pop(held.server.id, None)
+            self._put_down(held)
         if not held.released:
             with contextlib.suppress(DatabaseUnavailable):  # the lease runs out by itself
                 await self._release([(held, pause)])
+
+    def _put_down(self, held: Held) -> None:
+        was_full = len(self._held) >= self.pace.concurrency
+        self._held.pop(held.server.id, None)
+        self._tasks.pop(held.server.id, None)
+        if was_full:
+            self.store.wakeup.ring("servers")  # others may be due for long, and there is room for one of them now
 
     async def _fail(self, held: Held, error: Exception) -> None:
         """A start that meets a programming error (in a hook, in a spawner) fails now, not at its deadline."""
         if held.attempted <= held.server.observed_generation:
             return
         message = f"The hub met an unexpected {type(error).__name__} while starting the server; see the hub's log."
-        with contextlib.suppress(LeaseLost, DatabaseUnavailable):
-            await self.steps.perform(held, Stop(Phase.FAILED, message))
+        try:
+            with contextlib.suppress(LeaseLost, DatabaseUnavailable, BackendUnavailable):
+                await self.steps.perform(held, Stop(Phase.FAILED, message))
+        except Exception:
+            log.exception("server=%s what was begun of it cannot be taken away, trying again", held.full_name)
 
     async def _advance(self, held: Held, seen: Observation) -> float | None:
         while True:
@@ -202,6 +217,8 @@ class Reconciler:
                     await self._renew()
                 except DatabaseUnavailable as error:
                     log.warning("leases could not be renewed: %s", error.message)
+                except Exception:
+                    log.exception("leases could not be renewed, trying again")
                 await asyncio.sleep(RENEW_SPACING)
 
     async def _renew(self) -> None:
@@ -215,18 +232,33 @@ class Reconciler:
             if item is None or item.token != token:
                 continue
             if ours.get(server_id) != item.claimed_generation:
-                self._tasks[server_id].cancel()
+                self._interrupt(item)
+
+    def _interrupt(self, held: Held) -> None:
+        """Cancel the work on a server, once: what is being tidied up then is not cut off, unless it takes too long."""
+        now = asyncio.get_running_loop().time()
+        if now - held.interrupted > self.pace.lease:
+            held.interrupted = now
+            self._tasks[held.server.id].cancel()
 
     async def _follow_hints(self) -> None:
-        async for server_id in self.spawner.watch():
-            if server_id in self._held:
-                continue  # being looked at anyway
-            with contextlib.suppress(DatabaseUnavailable):  # only a hint: the next poll sees it
-                async with self.store.write() as tx:
-                    await servers.nudge(tx, [server_id], self.clock())
+        while True:
+            try:
+                async for server_id in self.spawner.watch():
+                    await self._take_hint(server_id)
+                return  # this backend gives none
+            except Exception:
+                log.exception("no hints from the backend for now; the next polls see what changes")
+            await asyncio.sleep(self.pace.lease)
+
+    async def _take_hint(self, server_id: int) -> None:
+        if server_id in self._held:
+            return  # being looked at anyway
+        with contextlib.suppress(DatabaseUnavailable):  # only a hint: the next poll sees it
+            async with self.store.write() as tx:
+                await servers.nudge(tx, [server_id], self.clock())
 
     async def _hand_over(self) -> None:
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for held in list(self._held.values()):
+            self._interrupt(held)
+        await asyncio.gather(*self._unfinished, return_exceptions=True)

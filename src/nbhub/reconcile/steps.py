@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -58,6 +59,7 @@ class Held:
         self.wanted = server.wanted
         self.attempted = server.start_generation  # the latest ask that a start was tried for
         self.released = False  # the lease went with the last record
+        self.interrupted = -math.inf  # when the work on it was cancelled, by a steady clock
 
     @property
     def full_name(self) -> str:

@@ -48,8 +48,8 @@ class Listener:
         while True:
             try:
                 connection = await self._connect()
-                await self._hear(connection, first)
                 attempt = 0
+                await self._hear(connection, first)
             except (DatabaseUnavailable, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
                 if attempt == 0:
                     log.warning("changes by other hubs cannot be heard for now: %s", error)

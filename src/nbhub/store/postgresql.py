@@ -240,8 +240,11 @@ class _Guard:
     ) -> None:
         if error is None:
             return
-        if not isinstance(error, asyncpg.PostgresError | UnicodeError | OverflowError | asyncpg.InterfaceError):
-            self._reading.spoil()  # cut off or cancelled in the middle; closed ones are noticed when given back
+        usable = asyncpg.PostgresError | UnicodeError | OverflowError | asyncpg.InterfaceError
+        # What was cut off or cancelled in the middle is in no known state; closed ones are noticed when given back. One
+        # that takes no writes leads to a server that is a standby by now: the next connection may find the new primary.
+        if not isinstance(error, usable) or isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+            self._reading.spoil()
         if isinstance(error, _DRIVER_ERRORS):
             explain(error)
 
