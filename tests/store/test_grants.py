@@ -180,7 +180,7 @@ async def test_deleting_a_server_deletes_its_grants(store: Store) -> None:
         await servers.ask_start(tx, server.id, now=1)
         (held,) = await servers.claim(tx, holder="h", now=1, lease=1, limit=1)
         await issue(tx, server, "token")
-        assert await servers.delete(tx, held.id, held.lease_token)
+        assert await servers.delete(tx, held.id, held.lease_token, seen_generation=held.generation)
         assert await grants.find_token(tx, "token", 2) is None
         assert await grants.get_client(tx, "jupyterhub-user-alice") is None
 

@@ -55,7 +55,7 @@ async def test_a_lease_that_ran_out_is_claimed_by_another_and_the_old_token_chan
         assert not await servers.record(tx, old.id, token, phase=Phase.RUNNING, url="http://10.0.0.9:1")
         assert await servers.renew(tx, {old.id: token}, now=1031, lease=30) == {}
         assert not await servers.release(tx, old.id, token, due=None, seen_generation=1)
-        assert not await servers.delete(tx, old.id, token)
+        assert not await servers.delete(tx, old.id, token, seen_generation=99)
     assert await row(store, old.id) == before
     async with store.write() as tx:
         assert await servers.record(tx, new.id, new.lease_token, phase=Phase.STARTING)
@@ -201,9 +201,18 @@ async def test_delete_takes_the_row_away(store: Store) -> None:
     async with store.write() as tx:
         await asked(tx, "a")
         (held,) = await claim(tx)
-        assert await servers.delete(tx, held.id, held.lease_token)
+        assert await servers.delete(tx, held.id, held.lease_token, seen_generation=held.generation)
         assert await servers.by_id(tx, held.id) is None
         assert not await servers.release(tx, held.id, held.lease_token, due=None, seen_generation=1)
+
+
+async def test_delete_leaves_a_server_that_was_asked_for_meanwhile(store: Store) -> None:
+    async with store.write() as tx:
+        (server,) = await asked(tx, "a")
+        (held,) = await claim(tx)
+        await servers.ask_start(tx, server.id, now=1)
+        assert not await servers.delete(tx, held.id, held.lease_token, seen_generation=held.generation)
+        assert await servers.by_id(tx, held.id) is not None
 
 
 async def test_two_hubs_never_claim_the_same_server(postgresql_url: str) -> None:

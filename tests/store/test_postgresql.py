@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
-from nbhub.errors import ConfigError, DatabaseUnavailable
+from nbhub.errors import ConfigError, Conflict, DatabaseUnavailable, NotFound
 from nbhub.store import Store, postgresql, servers, users
 from servers.postgresql import PostgresqlServer
 
@@ -219,3 +219,46 @@ async def test_passwords_are_not_told() -> None:
         await Store.open("postgresql://hub:s3cret@127.0.0.1:1/nbhub")
     assert "s3cret" not in told.value.message
     assert "127.0.0.1:1/nbhub" in told.value.message
+
+
+async def test_what_two_hubs_do_to_one_user_at_once(pair: tuple[Store, Store]) -> None:
+    one, two = pair
+    async with one.write() as tx:
+        alice = await users.create(tx, "alice", now=1)
+        server = await servers.create(tx, alice, "", now=1)
+
+    async def ask() -> None:
+        async with two.write() as theirs:
+            await servers.ask_start(theirs, server.id, now=1)
+
+    async def make() -> None:
+        async with two.write() as theirs:
+            await servers.create(theirs, alice, "another", now=1)
+
+    async with one.write() as tx:
+        await users.hold(tx, alice.id)
+        asking, making = asyncio.create_task(ask()), asyncio.create_task(make())
+        await asyncio.wait([asking, making], timeout=0.5)
+        assert not asking.done() and not making.done()
+        await users.delete(tx, alice.id)
+    outcomes = await asyncio.gather(asking, making, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [NotFound, Conflict]
+
+
+async def test_a_visit_that_begins_to_work_just_now_is_not_forgotten(pair: tuple[Store, Store]) -> None:
+    one, two = pair
+    async with one.write() as tx:
+        visitor = await users.create(tx, "visitor", temporary=True, now=1)
+
+    async def forget() -> list[str]:
+        async with two.write() as theirs:
+            return await users.delete_abandoned(theirs, 50)
+
+    async with one.write() as tx:
+        server = await servers.create(tx, visitor, "", now=1)
+        await servers.ask_start(tx, server.id, now=1)
+        forgetting = asyncio.create_task(forget())
+        await asyncio.wait([forgetting], timeout=0.5)
+    assert await forgetting == []
+    async with one.read() as reading:
+        assert await servers.by_id(reading, server.id) is not None

@@ -381,7 +381,7 @@ class Steps:
         await self.spawner.forget(held.handle)
         async with self.store.write() as tx:
             await grants.revoke_server_grants(tx, held.server.id)
-            if not await servers.delete(tx, held.server.id, held.token):
+            if not await servers.delete(tx, held.server.id, held.token, seen_generation=held.claimed_generation):
                 raise LeaseLost
         log.info("server=%s removed", held.full_name)
         raise LeaseLost  # there is no row to release any more

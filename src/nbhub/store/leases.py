@@ -102,7 +102,11 @@ _NEXT_DUE = Statement(
     )
 )
 _END_ALL = Statement(update(servers).where(_s.lease_expires > _now).values(lease_expires=_now))
-_DELETE = Statement(delete_from(servers).where(_ours).returning(_s.id, _s.user_id))
+_DELETE = Statement(
+    delete_from(servers)
+    .where(_ours, _s.generation <= bindparam("seen_generation", type_=BigInteger))
+    .returning(_s.id, _s.user_id)
+)
 
 
 async def claim(tx: Writing, *, holder: str, now: float, lease: float, limit: int) -> list[Server]:
@@ -169,9 +173,12 @@ async def next_due(tx: Reading, now: float) -> float | None:
     return min(times, default=None)
 
 
-async def delete(tx: Writing, server_id: int, token: int) -> bool:
-    """Delete the server, and with it its token, its OAuth client and all that was issued to that."""
-    row = await tx.fetchone(_DELETE, server_id=server_id, token=token)
+async def delete(tx: Writing, server_id: int, token: int, *, seen_generation: int) -> bool:
+    """Delete the server, and with it its token, its OAuth client and all that was issued to that.
+
+    False, and nothing is changed, if the lease is no longer ours, or somebody has asked for something else since.
+    """
+    row = await tx.fetchone(_DELETE, server_id=server_id, token=token, seen_generation=seen_generation)
     if row is None:
         return False
     tx.ring("servers", f"server:{server_id}", f"user:{row[1]}", "routes", "grants:all")

@@ -20,7 +20,7 @@ from nbhub.store.transaction import Reading, Writing
 
 __all__ = [
     "KEEP", "ask_start", "ask_stop", "ask_stop_all", "ask_stop_idle", "by_id", "claim", "count_active",
-    "count_named", "count_starting", "create", "delete", "everybodys", "get", "is_others", "next_due", "nudge",
+    "count_named", "count_starting", "create", "delete", "everybodys", "get", "hold", "is_others", "next_due", "nudge",
     "nudge_named", "of_users", "record", "release", "renew", "routes", "starting", "touch_many", "update_spec",
 ]  # fmt: skip
 
@@ -40,6 +40,7 @@ _by_user = _s.user_id == select(users.c.id).where(users.c.name == bindparam("use
 
 _GET = Statement(select(*SERVER).where(_by_user, _s.name == bindparam("server_name")))
 _BY_ID = Statement(select(*SERVER).where(_s.id == _id))
+_HOLD = Statement(select(_s.id).where(_s.id == _id).with_for_update())
 _OF_USERS = Statement(select(*SERVER).where(AnyOf(_s.user_id, "user_ids")).order_by(_s.user_id, _s.name))
 _ACTIVE_OF_USERS = Statement(select(*SERVER).where(AnyOf(_s.user_id, "user_ids"), ACTIVE).order_by(_s.user_id, _s.name))
 _ALL = Statement(select(*SERVER).order_by(OWNER, _s.name))
@@ -167,6 +168,12 @@ async def _hold_still(tx: Reading) -> None:
     """Who counts in order to keep a limit counts alone, or two hubs would both find room for the last one."""
     if isinstance(tx, Writing):
         await tx.lock("limits")
+
+
+async def hold(tx: Writing, server_id: int) -> Server | None:
+    """Return the server as it is; no other hub changes anything about it until this transaction ends."""
+    await tx.fetchone(_HOLD, server_id=server_id)
+    return await by_id(tx, server_id)
 
 
 # -- what is wanted ----------------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ __all__ = [
     "create",
     "create_group", "create_invitation", "delete", "delete_abandoned", "delete_group", "delete_invitation",
     "delete_old_failures", "get", "get_failures", "get_group", "get_invitation", "get_password", "groups_of",
-    "has_passwords",
+    "has_passwords", "hold",
     "list_groups", "list_invitations", "list_page", "members_of", "note_failure", "remove", "rename", "roles_of",
     "set_admin", "set_password", "set_properties", "take_invitation", "touch_many",
 ]  # fmt: skip
@@ -101,9 +101,12 @@ _at_work = exists().where(
     servers.c.user_id == _u.id, or_(ACTIVE, servers.c.wanted, servers.c.lease_expires.is_not(None))
 )
 _ABANDONED = Statement(
-    delete_from(users)
-    .where(_u.temporary, _u.created < bindparam("cutoff", type_=Double), not_(_at_work))
-    .returning(_u.id, _u.name)
+    select(_u.id).where(_u.temporary, _u.created < bindparam("cutoff", type_=Double), not_(_at_work))
+)
+_HOLD_SERVERS = Statement(select(servers.c.id).where(AnyOf(servers.c.user_id, "user_ids")).with_for_update())
+_HOLD_USERS = Statement(select(_u.id).where(AnyOf(_u.id, "user_ids")).with_for_update())
+_DELETE_ABANDONED = Statement(
+    delete_from(users).where(AnyOf(_u.id, "user_ids"), not_(_at_work)).returning(_u.id, _u.name)
 )
 _COUNT = Statement(select(func.count()).select_from(users))
 _COUNT_ACTIVE = Statement(
@@ -270,6 +273,15 @@ async def set_admin(tx: Writing, user_id: int, admin: bool) -> User:
     return user
 
 
+async def hold(tx: Writing, *user_ids: int) -> None:
+    """Let no other hub make servers of these users, or ask for one, until this transaction ends.
+
+    What is read afterwards stays true. Servers come first: reconcilers take them in this order too.
+    """
+    await tx.fetch(_HOLD_SERVERS, user_ids=list(user_ids))
+    await tx.fetch(_HOLD_USERS, user_ids=list(user_ids))
+
+
 async def delete(tx: Writing, user_id: int) -> None:
     """Delete the user and all that is theirs: servers, tokens, sessions, password. Stop the servers first."""
     row = await tx.fetchone(_DELETE, user_id=user_id)
@@ -279,7 +291,11 @@ async def delete(tx: Writing, user_id: int) -> None:
 
 async def delete_abandoned(tx: Writing, cutoff: float) -> list[str]:
     """Delete temporary users made before `cutoff` whose servers are all at rest and unwanted; return their names."""
-    rows = await tx.fetch(_ABANDONED, cutoff=cutoff)
+    found = [row[0] for row in await tx.fetch(_ABANDONED, cutoff=cutoff)]
+    if not found:
+        return []
+    await hold(tx, *found)
+    rows = await tx.fetch(_DELETE_ABANDONED, user_ids=found)
     for user_id, name in rows:
         await _gone(tx, user_id, name)
     return [row[1] for row in rows]

@@ -90,6 +90,7 @@ async def change_server(call: Call) -> Reply:
     change = await _change(desk, owner, call.server_name, body)
     async with desk.store.write() as tx:
         record = await existing(tx, call.user_name, call.server_name)
+        record = await servers.hold(tx, record.id) or record
         if record.active:
             raise BadRequest(f"The server {_full(record)} is active. Stop it before changing it.")
         if "name" in change and not record.name:

@@ -160,6 +160,7 @@ async def remove(desk: Desk, asking: Principal, name: str) -> None:
     if owned:
         await _await_removal(desk, record, owned)
     async with desk.store.write() as tx:
+        await users.hold(tx, record.id)
         if await _servers_of(tx, record):
             raise BadRequest(f"Servers of {record.name} are still stopping. Try again when they have stopped.")
         await users.delete(tx, record.id)
@@ -218,6 +219,7 @@ async def _hand_over(call: Call, given: str) -> None:
 
 
 async def _rename(tx: Any, call: Call, record: User, given: str) -> User:
+    await users.hold(tx, record.id)  # a server that another hub starts now would start under the old name
     name, _ = await _new_name(tx, call, record, given)
     if name == record.name:
         return record
