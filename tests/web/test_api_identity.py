@@ -213,6 +213,22 @@ async def test_a_form_by_cookie_counts_as_nobody(hub: Any, kind: str) -> None:
     assert answer.json()["message"] == "Missing or invalid credentials."
 
 
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("multipart/form-data", b"x"),
+        ("multipart/form-data; boundary=x", b"--x\r\nContent-Disposition: form-data\r\n\r\n1\r\n--x--"),
+        ("application/x-www-form-urlencoded", b"&".join([b"a=1"] * 1500)),
+    ],
+)
+async def test_forms_that_cannot_be_read_are_400_wherever_they_are_sent(hub: Any, kind: str, body: bytes) -> None:
+    browser = await hub.browser("alice")
+    for method, path in (("DELETE", "users/alice/server"), ("POST", "oauth2/authorize?client_id=x")):
+        answer = await browser.request(method, f"/hub/api/{path}", content=body, headers={"Content-Type": kind})
+        assert (method, answer.status_code) == (method, 400)
+    assert (await browser.post("/hub/login", content=body, headers={"Content-Type": kind})).status_code == 400
+
+
 async def test_a_token_client_may_send_any_content_type(hub: Any) -> None:
     client = await hub.api("alice")
     headers = {"Content-Type": "application/x-www-form-urlencoded"}

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import msgspec
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Scope
@@ -57,6 +58,8 @@ def _describe(scope: Scope, error: Exception) -> tuple[int, str]:
         return error.status, error.message
     if isinstance(error, HTTPException):
         return error.status_code, error.detail or HTTPStatus(error.status_code).phrase
+    if isinstance(error, MultiPartException):
+        return 400, f"The form cannot be read: {error.message}"
     log.error("%s %s failed", scope["method"], _capped(scope["path"]), exc_info=error)
     return 500, "The hub met an unexpected error. Its log says more; tell your administrator when this happened."
 
