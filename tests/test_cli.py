@@ -118,6 +118,24 @@ def test_a_mistake_in_the_file(run: Run, tmp_path: Path) -> None:
     assert (status, err) == (2, "nbhub: nbhub_config.py, line 2: there is no setting c.Hub.prot. Did you mean port?\n")
 
 
+def test_no_secret_is_shown(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "nbhub_config.py").write_text(
+        "c.Hub.authenticator_class = 'shared-password'\n"
+        "c.Hub.db_url = 'postgresql://hub:hush1@db:5432/hub?sslpassword=hush2&sslmode=require'\n"
+        "c.SharedPasswordAuthenticator.password_groups = {'hush3 of the class': ['class']}\n"
+        "c.Spawner.environment = {'API_KEY': 'hush4', 'GRADES_URL': 'https://ada:hush5@grades.example/x', 'A': 'b'}\n"
+        "c.Hub.services = [{'name': 'grades', 'api_token': 'hush6hush6'}]\n"
+    )
+    words = ["--Hub.hub_connect_url=http://eve:hush7@hub:8081", "--DummyAuthenticator.password=hush8"]
+    status, out, err = run("config", "show", *words)
+    assert (status, "hush" in out + err) == (0, False), out + err
+    assert "'postgresql://hub:(hidden)@db:5432/hub?sslpassword=(hidden)&sslmode=require'" in out
+    assert "'https://ada:(hidden)@grades.example/x', 'A': 'b'" in out
+    (tmp_path / "nbhub_config.py").write_text("c.SharedPasswordAuthenticator.user_password = ['hush9']\n")
+    status, out, err = run("config", "check")
+    assert (status, "hush" in out + err) == (2, False), out + err
+
+
 def test_a_port_in_use(run: Run) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -10,6 +10,7 @@ A file is Python and gets `c`, `get_config()` and `load_subconfig()`, as files o
 from __future__ import annotations
 
 import ast
+import re
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,9 @@ from nbhub.traits import Command, Duration, MemorySize, Plugin, URLPrefix, did_y
 __all__ = ["Command", "Duration", "Loaded", "MemorySize", "Plugin", "URLPrefix", "build", "load"]
 
 DEFAULT_FILES = ("nbhub_config.py", "jupyterhub_config.py")
+
+SECRET = re.compile(r"(secret|password|token)$|(^|_)keys?$|^password_groups$", re.IGNORECASE)  # settings with secrets
+_PASSWORD_IN_URL = re.compile(r"(://[^/?#\s:@]*:)[^/?#\s]*(?=@)|([?&](?:ssl)?password=)[^&\s]*")
 
 # Sections of existing files, and the class here that they mean.
 SECTION_ALIASES = {"JupyterHub": "Hub"}
@@ -193,7 +197,13 @@ def _problems(
             continue
         refusal = _refusal(traits, value)
         if refusal:
-            yield (section, name), f"c.{section}.{name} = {_shown(value)} is wrong: {refusal}.", True
+            shown = "(hidden)" if SECRET.search(name) else without_passwords(_shown(value))
+            yield (section, name), f"c.{section}.{name} = {shown} is wrong: {refusal}.", True
+
+
+def without_passwords(text: str) -> str:
+    """Return a text with the passwords of addresses in it hidden, such as those of databases."""
+    return _PASSWORD_IN_URL.sub(r"\1\2(hidden)", text)
 
 
 def _is_empty(settings: Config) -> bool:

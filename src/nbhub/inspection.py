@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,6 @@ from nbhub.errors import ConfigError, NotFound
 
 Say = Callable[[str], None]
 
-_SECRET = re.compile(r"(secret|password|token)$|(^|_)keys?$|^password_groups$", re.IGNORECASE)
 _HEAD = """# Configuration of nbhub. Take the # away from a setting to change it; `nbhub config check` says if it fits.
 # A section holds for its class and those that derive from it: c.Spawner.cmd reaches every kind of spawner.
 
@@ -105,12 +103,14 @@ def shown(name: str, value: Any) -> str:
 
 def _masked(name: str, value: Any) -> Any:
     if isinstance(value, Mapping):
+        if name == "password_groups":  # here the keys are what nobody should see
+            return [["(hidden)", groups] for groups in value.values()]
         return {key: _masked(str(key), item) for key, item in value.items()}
     if isinstance(value, list | tuple | set):
         return [_masked(name, item) for item in value]
-    if _SECRET.search(name) and isinstance(value, str | bytes) and value:
+    if config.SECRET.search(name) and isinstance(value, str | bytes) and value:
         return "(hidden)"
-    return value
+    return config.without_passwords(str(value)) if isinstance(value, str) else value
 
 
 def _settings(classes: Sequence[type[Configurable]]) -> Iterator[str]:
