@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -305,3 +306,21 @@ def test_ctrl_c_while_it_is_loaded_leaves_without_a_traceback(tmp_path: Path) ->
         check=False,
     )
     assert (done.returncode, done.stderr) == (130, "nbhub: interrupted before it began.\n")
+
+
+def test_the_first_process_of_a_container_ends_when_told_to_while_it_is_loaded(tmp_path: Path) -> None:
+    """The kernel keeps SIGTERM from a first process that has not asked for it, and a pod would wait for its end."""
+    apart = ["unshare", "--pid", "--fork", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
+    if shutil.which("unshare") is None or subprocess.run([*apart, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs unshare, and the right to process ids of its own")
+    slow = tmp_path / "traitlets.py"
+    slow.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\nraise SystemExit('not heard')\n")
+    done = subprocess.run(
+        [*apart, sys.executable, "-m", "nbhub", "version"],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{Path(nbhub.__file__).parents[1]}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (143, "nbhub: interrupted before it began.\n")

@@ -14,6 +14,8 @@ def _leave(number: int, frame: object) -> None:
 
 
 signal.signal(signal.SIGINT, _leave)
+if os.getpid() == 1:  # of a container: the kernel keeps from it what it did not ask for
+    signal.signal(signal.SIGTERM, _leave)
 
 from nbhub import cli  # noqa: E402 - Ctrl-C has to be heard while it is loaded
 

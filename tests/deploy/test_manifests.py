@@ -95,6 +95,31 @@ def test_the_secret_is_private_new_and_kept(tmp_path):
     assert secret.read_text() == made
 
 
+def test_what_the_kept_secret_does_not_have_is_told(tmp_path, capsys):
+    folder, database = tmp_path / "hub", "--database=postgresql://nbhub:word@db/nbhub"
+    assert init(folder, "--namespace=one") == 0
+    capsys.readouterr()
+    assert init(folder, "--namespace=other", database, "--force") == 0
+    said = capsys.readouterr().out
+    assert f"{folder / 'secret.yaml'} was kept and is of the namespace one: write other there" in said
+    assert "enter the database's address there (database-url)" in said
+    assert "word" not in said
+    (folder / "secret.yaml").unlink()
+    assert init(folder, "--namespace=other", database) == 0
+    capsys.readouterr()
+    assert init(folder, "--namespace=other", database) == 0
+    assert "was kept" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("authenticator", "words"),
+    [("native", "nbhub invite ada --admin"), ("github", "Enter what github needs in base/nbhub_config.py")],
+)
+def test_the_next_steps_lead_to_the_first_log_in(tmp_path, capsys, authenticator, words):
+    assert init(tmp_path / "hub", f"--authenticator={authenticator}") == 0
+    assert words in capsys.readouterr().out
+
+
 def test_what_somebody_changed_is_not_replaced(tmp_path, capsys):
     assert init(tmp_path) == 0
     before = files_of(tmp_path)

@@ -7,6 +7,7 @@ c = get_config()  # noqa: F821
 c.Hub.ip = "0.0.0.0"
 c.Hub.hub_ip = "0.0.0.0"
 c.Hub.hub_connect_ip = "hub"  # the Service by which notebook servers reach the hub
+c.Hub.start_proxy = "CONFIGPROXY_AUTH_TOKEN" not in os.environ  # in split and replicas the proxy runs apart
 c.Hub.public_url = "https://hub.example.org/"
 c.Proxy.trusted_hops = 1  # the Ingress
 

@@ -25,6 +25,9 @@ QUESTIONS = {
     "database": "Database: sqlite, or postgresql://user:password@host/database",
 }
 
+# Sources of identities that need no settings of their own.
+ALONE = ("native", "dummy", "tmp", "null")
+
 
 def kubernetes(call: Call, ask: Ask = input) -> int:
     """Write the manifests of a deployment; asks at a terminal for what was not given."""
@@ -68,9 +71,29 @@ def _report(folder: Path, wanted: choices.Choices, written: list[str]) -> Iterat
         yield f"{folder} has all files already."
     else:
         yield f"{folder}: {len(written)} files written, yours from now on; base/nbhub_config.py configures the hub."
-    if wanted.overlay == "replicas" and not wanted.database_url:
-        yield f"Enter the database's address in {folder / manifests.SECRET} (database-url)."
+    secret = folder / manifests.SECRET
+    if manifests.SECRET not in written:
+        yield from _kept(secret, wanted)
+    elif wanted.overlay == "replicas" and not wanted.database_url:
+        yield f"Enter the database's address in {secret} (database-url)."
+    if wanted.authenticator not in ALONE:
+        yield f"Enter what {wanted.authenticator} needs in base/nbhub_config.py (docs/authenticators.md) before:"
     yield "Then, with rights in the namespace alone:"
-    yield f"  kubectl apply -f {folder / manifests.SECRET}"
+    yield f"  kubectl apply -f {secret}"
     yield f"  kubectl apply -k {folder / wanted.overlay}"
     yield f"  kubectl -n {wanted.namespace} rollout status deployment/hub"
+    if wanted.authenticator == "native":
+        invite = "nbhub invite ada --admin -f /etc/nbhub/nbhub_config.py"
+        yield f"  kubectl -n {wanted.namespace} exec deployment/hub -- {invite}"
+
+
+def _kept(secret: Path, wanted: choices.Choices) -> Iterator[str]:
+    """Say what the Secret's file, which is never replaced, does not have of what was chosen now."""
+    namespace, has_database = manifests.of_secret(secret)
+    if namespace != wanted.namespace:
+        yield (
+            f"{secret} was kept and is of the namespace {namespace or '(none)'}: write {wanted.namespace} there, or "
+            "move it away and let a new one be made."
+        )
+    if wanted.overlay == "replicas" and not has_database:
+        yield f"{secret} was kept: enter the database's address there (database-url)."

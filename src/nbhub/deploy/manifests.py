@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from nbhub.spawners.kubernetes import rights
 
 TEMPLATES = Path(__file__).with_name("templates")
 SECRET = "secret.yaml"  # noqa: S105  the name of a file
+_NAMESPACE = re.compile(r"""^ +namespace: *["']?([-a-z0-9]+)""", re.MULTILINE)
+_DATABASE = re.compile(r"^ +database-url: *\S", re.MULTILINE)
 IGNORED = f"# Secrets do not belong into version control.\n{SECRET}\n"
 
 
@@ -95,6 +98,13 @@ def write(folder: Path, files: Mapping[str, str], *, replace: bool = False) -> l
     except OSError as error:
         raise ConfigError(f"{error.filename or folder} cannot be written: {error.strerror or error}.") from error
     return written
+
+
+def of_secret(path: Path) -> tuple[str, bool]:
+    """Return the namespace that a Secret's file names, and whether it has the address of a database."""
+    text = path.read_text()
+    found = _NAMESPACE.search(text)
+    return (found[1] if found else ""), _DATABASE.search(text) is not None
 
 
 def _plain(text: str) -> str:

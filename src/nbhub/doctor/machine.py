@@ -56,7 +56,7 @@ def folder(path: Path) -> Finding:
     room = f"{free / 1e9:.1f} GB free"
     if free < LEAST_FREE:
         return findings.failed(about, f"{path} has next to no room left ({room}).", "Give it a larger volume.")
-    if mode & 0o007:
+    if mode & 0o007 and "KUBERNETES_SERVICE_HOST" not in os.environ:  # in a pod nobody else is on this machine
         return findings.warning(about, f"{path} is open to every user of this machine.", f"chmod o-rwx {path}")
     if free < LITTLE_FREE:
         return findings.warning(about, f"{path} has little room left ({room}).", "Give it a larger volume.")

@@ -73,3 +73,6 @@ class JoiningProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin a connection."""
         super().connection_made(JoiningTransport(transport, self.loop))
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: what asks to be more than HTTP gets an answer of HTTP, and no library is missing."""
