@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import httpcore2
 import msgspec
 import yaml
 from lightkube.config import client_adapter
@@ -15,8 +14,6 @@ from lightkube.core.exceptions import ConfigError as LightkubeError
 from nbhub.errors import ConfigError
 from nbhub.spawners.kubernetes.wire import Wire
 
-MOST_CONNECTIONS = 100
-IDLE_SECONDS = 60.0
 HOW = "Run the hub in a pod with a service account, or name a kubeconfig by KUBECONFIG or by c.KubeSpawner.kubeconfig."
 
 
@@ -58,10 +55,5 @@ def connect(config: SingleConfig) -> Wire:
         identity = client_adapter.user_auth(config.user)
     except (LightkubeError, OSError, ValueError) as error:
         raise ConfigError(f"The way to the Kubernetes API server cannot be used ({error}). {HOW}") from error
-    pool = httpcore2.AsyncConnectionPool(
-        ssl_context=tls,
-        max_connections=None,
-        max_keepalive_connections=MOST_CONNECTIONS,
-        keepalive_expiry=IDLE_SECONDS,
-    )
-    return Wire(pool, config.cluster.server, identity)
+    tls.set_alpn_protocols(["http/1.1"])
+    return Wire(config.cluster.server, tls, identity)
