@@ -125,6 +125,34 @@ def test_what_a_killed_hub_left_installing_is_waited_for(tmp_path: Path, wheels:
     assert (data / "notebook-env" / "bin" / "jupyterhub-singleuser").exists()
 
 
+def test_an_installation_is_interrupted(tmp_path: Path, wheels: Path) -> None:
+    lock, data = make_lock(tmp_path / "lock", make_wheel(wheels)), tmp_path / "data"
+    python, begun = tmp_path / "python", tmp_path / "begun"
+    python.write_text(f"#!/bin/sh\ntouch {begun}\nexec sleep 600\n")
+    python.chmod(0o755)
+    said: list[str] = []
+    outcomes: list[str] = []
+
+    def install(interrupt: notebooks.Interrupt) -> None:
+        try:
+            notebooks.ensure(data, said.append, lock_file=lock, python=str(python), interrupt=interrupt)
+        except notebooks.Interrupted as interrupted:
+            outcomes.append(interrupted.message)
+
+    interrupts = notebooks.Interrupt(), notebooks.Interrupt()
+    works, waits = (threading.Thread(target=install, args=(interrupt,)) for interrupt in interrupts)
+    works.start()
+    wait_for(begun.exists)
+    waits.start()
+    wait_for(lambda: "Another nbhub is installing the notebook environment; waiting for it." in said)
+    for interrupt, thread in zip(reversed(interrupts), (waits, works), strict=True):
+        interrupt.ask()
+        thread.join()
+    assert len(outcomes) == 2 and "the next start begins it again" in outcomes[0]
+    notebooks.ensure(data, said.append, lock_file=lock)
+    assert (data / "notebook-env" / "bin" / "jupyterhub-singleuser").exists()
+
+
 def wait_for(condition: Callable[[], bool]) -> None:
     until = time.monotonic() + 60
     while not condition():

@@ -45,15 +45,15 @@ class Hub(Application):
 
     # who listens where
     ip = Unicode("127.0.0.1", help="Public address to listen on; 0.0.0.0 for all of the machine.").tag(config=True)
-    port = Int(8000, help="Public port: the one that people use.").tag(config=True)
+    port = Int(8000, min=1, max=65535, help="Public port: the one that people use.").tag(config=True)
     base_url = URLPrefix("/", help="Path below which everything lives, when the address is shared.").tag(config=True)
     public_url = Unicode(
         help="Full address that people use, such as https://hub.example.org/, when it differs from ip and port.",
     ).tag(config=True)
     hub_ip = Unicode("127.0.0.1", help="Private address of the hub, for the proxy and for servers.").tag(config=True)
-    hub_port = Int(8081, help="Private port of the hub; 0 chooses a free one, which changes at every start.").tag(
-        config=True
-    )
+    hub_port = Int(
+        8081, min=0, max=65535, help="Private port of the hub; 0 chooses a free one, which changes at every start."
+    ).tag(config=True)
     hub_connect_ip = Unicode(
         help="Host name or address of the hub for servers, when hub_ip is a wildcard or not theirs to reach."
     ).tag(config=True)

@@ -10,6 +10,7 @@ A file is Python and gets `c`, `get_config()` and `load_subconfig()`, as files o
 from __future__ import annotations
 
 import ast
+import math
 import re
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -220,12 +221,27 @@ def _refusal(traits: Sequence[TraitType[Any, Any]], value: Any) -> str:
             trait._validate(owner, _plain(trait, value))
         except TraitError as error:
             # Our own plugin trait explains itself; the words of all others speak of trait objects.
-            reason = str(error) if isinstance(trait, Plugin) else f"expected {trait.info()}"
+            reason = str(error) if isinstance(trait, Plugin) else f"expected {trait.info()}{_bounds(trait, value)}"
         except (TypeError, ValueError) as error:
             reason = f"expected {trait.info()} ({error})"
         else:
             return ""
     return reason
+
+
+def _bounds(trait: TraitType[Any, Any], value: Any) -> str:
+    """Return in words between what a number has to be; nothing unless the value is one that is too small or large."""
+    low, high = getattr(trait, "min", None), getattr(trait, "max", None)
+    low, high = (None if bound is None or math.isinf(bound) else bound for bound in (low, high))
+    try:
+        number = float(str(value))
+    except ValueError:
+        return ""
+    if (low is None or number >= low) and (high is None or number <= high):
+        return ""
+    if low is None or high is None:
+        return f" of {low} or more" if high is None else f" of {high} or less"
+    return f" from {low} to {high}"
 
 
 def _plain(trait: TraitType[Any, Any], value: Any) -> Any:

@@ -13,12 +13,14 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
-from nbhub.errors import ConfigError
+from nbhub.errors import ConfigError, NbhubError
 
 Say = Callable[[str], None]
 
@@ -43,28 +45,79 @@ def needed(command: Sequence[str]) -> bool:
     return bool(command) and command[0] == COMMAND and shutil.which(COMMAND) is None
 
 
-def provide(command: Sequence[str], data_dir: Path, say: Say, *, lock_file: Path = LOCK_FILE) -> None:
+def missing(command: Sequence[str], data_dir: Path) -> bool:
+    """Say whether `provide` would have to install something first."""
+    return needed(command) and not _is_current(data_dir.absolute() / FOLDER, _version(LOCK_FILE))
+
+
+class Interrupted(NbhubError):
+    """An installation was ended before its end; the next one begins it again."""
+
+    code = "interrupted"
+
+
+class Interrupt:
+    """Ends an installation from another thread."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._step: subprocess.Popen[str] | None = None
+
+    def ask(self) -> None:
+        """End the step that is being run, and begin no other."""
+        self._asked = True
+        if self._step is not None:
+            self._step.terminate()
+
+    def check(self) -> None:
+        """Raise Interrupted if so."""
+        if self._asked:
+            raise Interrupted("The installation of JupyterLab was interrupted; the next start begins it again.")
+
+    def follow(self, step: subprocess.Popen[str]) -> None:
+        """Know which step to end."""
+        self._step = step
+        if self._asked:
+            step.terminate()
+
+
+def provide(
+    command: Sequence[str],
+    data_dir: Path,
+    say: Say,
+    *,
+    lock_file: Path = LOCK_FILE,
+    interrupt: Interrupt | None = None,
+) -> None:
     """See to it that servers started with `command` find it on this process's PATH, which they are given too."""
     if needed(command):
-        folder = ensure(data_dir, say, lock_file=lock_file)
+        folder = ensure(data_dir, say, lock_file=lock_file, interrupt=interrupt)
         os.environ["PATH"] = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PATH", os.defpath)])])
 
 
-def ensure(data_dir: Path, say: Say, *, lock_file: Path = LOCK_FILE, python: str = sys.executable) -> Path:
+def ensure(
+    data_dir: Path,
+    say: Say,
+    *,
+    lock_file: Path = LOCK_FILE,
+    python: str = sys.executable,
+    interrupt: Interrupt | None = None,
+) -> Path:
     """Return the folder of commands of the notebook environment, after making it where it is missing or outdated.
 
     Costs nothing when it is there. An installation that was interrupted is begun again; one of another version of nbhub
-    is brought up to date in place, since running servers use it. Raises ConfigError.
+    is brought up to date in place, since running servers use it. Raises ConfigError and Interrupted.
     """
     folder = data_dir.absolute() / FOLDER
     version = _version(lock_file)
-    if _stamp(folder) == version and (folder / "bin" / "python").exists():
+    interrupt = interrupt or Interrupt()
+    if _is_current(folder, version):
         return folder / "bin"
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _alone(data_dir / f"{FOLDER}.lock", say) as lock:
-            if _stamp(folder) != version or not (folder / "bin" / "python").exists():
-                _install(folder, lock_file, version, python, say, lock)
+        with _alone(data_dir / f"{FOLDER}.lock", say, interrupt) as lock:
+            if not _is_current(folder, version):
+                _install(folder, lock_file, version, python, say, lock, interrupt)
     except OSError as error:
         raise ConfigError(
             f"The notebook environment {folder} cannot be made: {error.strerror or error}. "
@@ -83,6 +136,10 @@ def _version(lock_file: Path) -> str:
     return f"{digest} python{sys.version_info.major}.{sys.version_info.minor}"
 
 
+def _is_current(folder: Path, version: str) -> bool:
+    return _stamp(folder) == version and (folder / "bin" / "python").exists()
+
+
 def _stamp(folder: Path) -> str:
     try:
         return (folder / _STAMP).read_text(encoding="utf-8")
@@ -90,7 +147,9 @@ def _stamp(folder: Path) -> str:
         return ""
 
 
-def _install(folder: Path, lock_file: Path, version: str, python: str, say: Say, lock: int) -> None:
+def _install(
+    folder: Path, lock_file: Path, version: str, python: str, say: Say, lock: int, interrupt: Interrupt
+) -> None:
     upgrade = _stamp(folder).endswith(version.rsplit(maxsplit=1)[-1]) and (folder / "bin" / "python").exists()
     total = lock_file.read_text(encoding="utf-8").count("==")
     log_file = folder.with_suffix(".log")
@@ -100,11 +159,12 @@ def _install(folder: Path, lock_file: Path, version: str, python: str, say: Say,
         say(f"Installing JupyterLab for notebooks into {folder} (once; about {total} packages, a few minutes)")
         shutil.rmtree(folder, ignore_errors=True)
         with log_file.open("w", encoding="utf-8") as log:
-            _run([python, "-m", "venv", str(folder)], log_file, log.write, lock)
+            _run([python, "-m", "venv", str(folder)], log_file, log.write, lock, interrupt)
     (folder / _STAMP).unlink(missing_ok=True)
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--progress-bar", "off"]
     with log_file.open("a", encoding="utf-8") as log:
-        _run([*pip, "--require-hashes", "-r", str(lock_file)], log_file, _Progress(total, say, log.write).line, lock)
+        take = _Progress(total, say, log.write).line
+        _run([*pip, "--require-hashes", "-r", str(lock_file)], log_file, take, lock, interrupt)
     draft = folder / f"{_STAMP}.new"
     draft.write_text(version, encoding="utf-8")
     draft.replace(folder / _STAMP)
@@ -134,11 +194,15 @@ class _Progress:
             self.say("  unpacking")
 
 
-def _run(command: Sequence[str], log_file: Path, take: Callable[[str], object], lock: int) -> None:
+def _run(
+    command: Sequence[str], log_file: Path, take: Callable[[str], object], lock: int, interrupt: Interrupt
+) -> None:
     """Run a step of the installation, giving its output line by line; raises ConfigError when it fails.
 
-    The step inherits the lock: when the hub is killed, the next one waits for it instead of working against it.
+    The step inherits the lock: when the hub is killed, the next one waits for it instead of working against it. Ctrl-C
+    in the terminal is for the hub, which ends the step.
     """
+    interrupt.check()
     with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -148,12 +212,15 @@ def _run(command: Sequence[str], log_file: Path, take: Callable[[str], object], 
         errors="replace",
         env=_environment(),
         pass_fds=(lock,),
+        start_new_session=True,
     ) as process:
+        interrupt.follow(process)
         last: deque[str] = deque(maxlen=200)
         assert process.stdout is not None
         for line in process.stdout:
             take(line)
             last.append(line.rstrip())
+    interrupt.check()
     if process.returncode:
         raise ConfigError(_failure(list(last), log_file))
 
@@ -190,12 +257,20 @@ def _failure(lines: Sequence[str], log_file: Path) -> str:
 
 
 @contextmanager
-def _alone(path: Path, say: Say) -> Iterator[int]:
+def _alone(path: Path, say: Say, interrupt: Interrupt) -> Iterator[int]:
     """Keep a second hub on the same folder waiting; the kernel lets go of the lock when a process dies. Yields it."""
     with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(file):
             say("Another nbhub is installing the notebook environment; waiting for it.")
-            fcntl.flock(file, fcntl.LOCK_EX)
+            while not _locked(file):
+                interrupt.check()
+                time.sleep(0.1)
         yield file.fileno()
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import secrets as random_secrets
@@ -11,6 +12,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -23,7 +25,7 @@ from nbhub.core import scopes
 from nbhub.core.secrets import Keys
 from nbhub.errors import ConfigError, DatabaseUnavailable
 from nbhub.metrics import Metrics
-from nbhub.proxy import Proxy
+from nbhub.proxy import Proxy, place
 from nbhub.reconcile import Reconciler, sweep
 from nbhub.spawners.base import Spawner
 from nbhub.spawners.process import SimpleLocalProcessSpawner
@@ -52,10 +54,13 @@ async def _run(hub: Hub, say: Say, reread: reload.Reread | None) -> int:
     loop.add_signal_handler(signal.SIGHUP, operation.asked_to_reload, reread)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, operation.asked_to_stop, number)
-    async with operation.running():
-        notify.tell(os.environ, notify.READY, f"STATUS=Serving at {hub.address}")
-        await operation.stop_asked.wait()
-        notify.tell(os.environ, notify.STOPPING)
+    try:
+        async with operation.running():
+            notify.tell(os.environ, notify.READY, f"STATUS=Serving at {hub.address}")
+            await operation.stop_asked.wait()
+            notify.tell(os.environ, notify.STOPPING)
+    except notebooks.Interrupted as interrupted:
+        say(interrupted.message)
     say("Stopped.")
     return 1 if operation.failed else 0
 
@@ -111,7 +116,7 @@ class Operation:
             stack.push_async_callback(self.spawner.close)
             self.authenticator: Authenticator = config.build(hub.authenticator_class, hub.config, parent=hub)
             if isinstance(self.spawner, SimpleLocalProcessSpawner):
-                await asyncio.to_thread(notebooks.provide, self.spawner.cmd, hub.folder, self.say)
+                await self._provide_notebooks(self.spawner.cmd)
             self.authenticator.attach(self.store, self.clock)
             stack.push_async_callback(self.authenticator.close)
             await self.authenticator.check()
@@ -129,6 +134,24 @@ class Operation:
                     await self._stop_servers()
             finally:
                 await self._close()
+
+    async def _provide_notebooks(self, command: Sequence[str]) -> None:
+        """Install what servers need, where it is missing; raises notebooks.Interrupted when asked to stop meanwhile."""
+        hub, interrupt = self.hub, notebooks.Interrupt()
+        if notebooks.missing(command, hub.folder) and hub.start_proxy and not self._proxy_folder.exists():
+            # Nobody wants to hear that after minutes. Where there is the folder, our own proxy may have the port.
+            serve.listen(place.listening_address(hub.ip), hub.port, "--port").close()
+        installing = functools.partial(notebooks.provide, command, hub.folder, self.say, interrupt=interrupt)
+        work = asyncio.create_task(asyncio.to_thread(installing))
+        asked = asyncio.create_task(self.stop_asked.wait())
+        await asyncio.wait([work, asked], return_when=asyncio.FIRST_COMPLETED)
+        if not asked.cancel():
+            interrupt.ask()
+        await work
+
+    @property
+    def _proxy_folder(self) -> Path:
+        return self.hub.folder / "proxy" / str(self.hub.port)
 
     async def apply(self, declared: services.Declared) -> None:
         """Make services, roles and groups in the database what the configuration says; raises ConfigError."""
@@ -197,7 +220,7 @@ class Operation:
             port=hub.port,
             base_url=hub.base_url,
             hub_target=f"{url_host(hub.hub_ip)}:{hub_port}",
-            run_dir=hub.folder / "proxy" / str(hub.port),
+            run_dir=self._proxy_folder,
             registry=self.metrics.registry,
         )
 

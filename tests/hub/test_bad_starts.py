@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import os
 import shutil
+import signal
+import socket
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ from nbhub.store import Store
 from servers.hub import HubProcess, running_hub, until
 from servers.machine import leaders_of, processes_of
 
+NO_NOTEBOOKS = {"PATH": "/usr/bin:/bin"}  # where the tests' own are not
 DUMMY = "c.Hub.authenticator_class = 'dummy'\nc.Hub.spawner_class = 'fake'\n"
 
 
@@ -67,6 +70,28 @@ def test_an_envoy_that_cannot_serve(folder: Path, option: str, reasons: list[str
     assert ended.status == 2
     assert all(reason in ended.reason for reason in reasons), ended.reason
     assert "nbhub is at" not in ended.out
+    assert not processes_of(folder)
+
+
+def test_a_public_port_in_use_is_told_before_anything_is_installed(folder: Path) -> None:
+    hub = HubProcess(folder / "hub", env=NO_NOTEBOOKS)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", hub.port))
+        taken.listen()
+        ended = hub.refused()
+    assert ended.status == 2
+    assert f"Another program listens on 127.0.0.1:{hub.port}. Stop it, or choose another port" in ended.reason
+    assert not (hub.data_dir / "notebook-env").exists()
+
+
+async def test_an_installation_that_is_interrupted(folder: Path) -> None:
+    hub = HubProcess(folder / "hub", env=NO_NOTEBOOKS)
+    hub.spawn()
+    await until(lambda: "Installing JupyterLab" in hub.text(), "the installation to begin")
+    hub.send(signal.SIGINT)
+    assert await hub.ended() == 0
+    assert "The installation of JupyterLab was interrupted; the next start begins it again.\nStopped.\n" in hub.text()
+    assert "Traceback" not in hub.text()
     assert not processes_of(folder)
 
 

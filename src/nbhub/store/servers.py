@@ -79,7 +79,7 @@ _STOP_IDLE = Statement(
         _s.id, OWNER, _s.name
     )
 )
-_STOP_ALL = Statement(_stop_many.where(or_(_s.wanted, ACTIVE)).returning(_s.id))
+_STOP_ALL = Statement(_stop_many.where(ACTIVE).returning(_s.id))
 _NUDGE = Statement(update(servers).where(AnyOf(_s.id, "ids"), or_(_s.due.is_(None), _s.due > _now)).values(due=_now))
 _TOUCH = Statement(
     update(servers)
@@ -214,7 +214,7 @@ async def ask_stop_idle(tx: Writing, cutoff: float, now: float) -> list[tuple[in
 
 
 async def ask_stop_all(tx: Writing, now: float) -> list[int]:
-    """Want every server down that is active or wanted; return their ids."""
+    """Want every server down that is active; return their ids. Those that failed keep their reason."""
     ids = [row[0] for row in await tx.fetch(_STOP_ALL, now=now)]
     _ring_all(tx, ids)
     return ids
