@@ -18,7 +18,8 @@ import pytest
 from nbhub.core.findings import Finding, State
 from nbhub.doctor import front, machine, report
 from nbhub.store import Store
-from servers.hub import HubProcess, free_port
+from servers.hub import HubProcess
+from servers.ports import free_port
 
 FINDINGS = [
     Finding(State.OK, "database", "answers"),

@@ -13,8 +13,9 @@ import httpx
 import pytest
 
 from servers.apart import Balancer, LoneHub, ProxyProcess
-from servers.hub import free_port, until
+from servers.hub import until
 from servers.machine import leaders_of
+from servers.ports import free_port
 
 pytestmark = pytest.mark.timeout(240)
 ECHO = Path(__file__).parents[1] / "servers" / "echo_server.py"

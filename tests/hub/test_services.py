@@ -15,7 +15,8 @@ import httpx
 import pytest
 
 from servers import notebooks
-from servers.hub import HubProcess, free_port, running_hub, until
+from servers.hub import HubProcess, running_hub, until
+from servers.ports import free_port
 
 WHOAMI = Path(__file__).parents[1] / "servers" / "whoami_service.py"
 OPEN = "c.Hub.authenticator_class = 'dummy'\nc.DummyAuthenticator.allow_all = True\nc.Hub.spawner_class = 'fake'\n"

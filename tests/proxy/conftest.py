@@ -11,7 +11,8 @@ import pytest_asyncio
 
 from nbhub.core.model import Route
 from nbhub.proxy import Proxy
-from proxy.edges import HOST, Answer, Upstream, exchange, free_port, get, make_proxy, started
+from proxy.edges import HOST, Answer, Upstream, exchange, get, make_proxy, started
+from servers.ports import free_port
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ import pytest_asyncio
 from nbhub.core.model import Route
 from nbhub.errors import ConfigError
 from nbhub.proxy import Proxy, child
-from proxy.edges import HOST, Upstream, free_port, get, make_proxy, started, until
+from proxy.edges import HOST, Upstream, get, make_proxy, started, until
+from servers.ports import free_port
 
 
 @pytest_asyncio.fixture

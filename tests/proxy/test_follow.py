@@ -15,7 +15,8 @@ import pytest_asyncio
 from nbhub.core.model import Phase, Server
 from nbhub.proxy import Proxy
 from nbhub.store import Store, leases, servers, users
-from proxy.edges import HOST, Upstream, free_port, get, make_proxy, started, until
+from proxy.edges import HOST, Upstream, get, make_proxy, started, until
+from servers.ports import free_port
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import pytest
 
 from nbhub.core.model import Route
 from proxy.conftest import Edge
-from proxy.edges import HOST, Upstream, free_port, get, make_proxy, started
+from proxy.edges import HOST, Upstream, get, make_proxy, started
+from servers.ports import free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from nbhub.errors import ConfigError
 from nbhub.proxy import Proxy
-from proxy.edges import HOST, Upstream, free_port, get, make_proxy, started, until
+from proxy.edges import HOST, Upstream, get, make_proxy, started, until
+from servers.ports import free_port
 
 HEADERS, RST_STREAM, SETTINGS, GOAWAY = 1, 3, 4, 7
 MAX_CONCURRENT_STREAMS, ENABLE_CONNECT = 3, 8

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import httpx
 
-from servers.hub import ROOT, START_SECONDS, HubProcess, free_port, until
+from servers.hub import ROOT, START_SECONDS, HubProcess, until
+from servers.ports import free_port
 
 APART = "c.Hub.start_proxy = False\n"
 

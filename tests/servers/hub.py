@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -19,24 +18,12 @@ import httpx
 
 from nbhub import accounts, config
 from nbhub.app import Hub
+from servers.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 SMALL_SERVER = Path(__file__).with_name("small_server.py")
 START_SECONDS = 60
 LOOK_EVERY = 0.02
-
-
-def free_port() -> int:
-    """Return a port that is free now and given out once, from outside the range that connections take theirs from."""
-    for port in _candidates:
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise RuntimeError("no free port between 12000 and 18000 on 127.0.0.1; end the programs that hold them")
-
-
-# Each test process walks through a range of its own.
-_candidates = iter(range(12_000 + os.getpid() % 60 * 100, 18_000))
 
 
 @dataclass(frozen=True)

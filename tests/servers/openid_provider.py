@@ -7,13 +7,14 @@ import fcntl
 import html
 import re
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urljoin
 
 import httpx
+
+from servers.ports import free_port
 
 SOURCE = Path(__file__).parent / "openid"
 FOLDER = Path(__file__).parents[2] / ".cache" / "openid-provider"
@@ -47,9 +48,7 @@ def _installed() -> bool:
 @contextlib.contextmanager
 def running(redirect: str, goodbye: str, method: str = "client_secret_basic", place: str = "") -> Iterator[str]:
     """Run a provider that knows the client `nbhub`, its addresses below `place` if so; yields its issuer."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = ["node", "provider.mjs", str(port), redirect, goodbye, method, *([place] if place else [])]
     child = subprocess.Popen(command, cwd=FOLDER, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:

@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from servers.ports import free_port
+
 BASE = "dc=example,dc=org"
 PEOPLE, GROUPS = f"ou=people,{BASE}", f"ou=groups,{BASE}"
 READER, READER_PASSWORD = f"cn=reader,{BASE}", "reads only"
@@ -53,7 +55,7 @@ def running() -> Iterator[OpenLDAP]:
         slapadd = shutil.which("slapadd", path="/usr/sbin:/usr/bin") or "slapadd"
         command = [slapadd, "-f", str(folder / "slapd.conf"), "-l", str(folder / "people.ldif")]
         subprocess.run(command, check=True, capture_output=True)
-        port, tls_port = _free_port(), _free_port()
+        port, tls_port = free_port(), free_port()
         addresses = f"ldap://127.0.0.1:{port}/ ldaps://127.0.0.1:{tls_port}/"
         command = [SLAPD or "slapd", "-f", str(folder / "slapd.conf"), "-h", addresses, "-d", "0"]
         child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -133,12 +135,6 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
     )
     (folder / "key.pem").write_bytes(private)
     return folder / "cert.pem", folder / "key.pem"
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def _wait(port: int, child: subprocess.Popen[bytes]) -> None:
