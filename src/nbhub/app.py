@@ -159,6 +159,11 @@ class Hub(Application):
     )
     slow_spawn_timeout = Duration(10, help="How long a request that starts a server waits for it.").tag(config=True)
     slow_stop_timeout = Duration(10, help="How long a request that stops a server waits for it.").tag(config=True)
+    route_timeout = Duration(
+        2,
+        help="How long, at most, a server that is ready is not yet said to be while a proxy does not lead to it. More "
+        "suits proxies that are slow or overloaded; one that hangs holds up each start for so long.",
+    ).tag(config=True)
     cookie_options = Dict(help="Further attributes of cookies, such as {'SameSite': 'None'}.").tag(config=True)
     response_headers = Dict(
         key_trait=Unicode(),

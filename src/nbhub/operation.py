@@ -112,6 +112,7 @@ class Operation:
             self.keys = Keys.from_secrets(*root)
             self.store = await Store.open(hub.database, clock=self.clock)
             stack.push_async_callback(self.store.close)
+            self.store.reach.patience = hub.route_timeout
             self.spawner: Spawner = config.build(hub.spawner_class, hub.config, parent=hub)
             stack.push_async_callback(self.spawner.close)
             self.authenticator: Authenticator = config.build(hub.authenticator_class, hub.config, parent=hub)

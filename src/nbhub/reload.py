@@ -33,7 +33,7 @@ HUB = frozenset(
     {
         *("default_url", "redirect_to_server", "default_server_name", "implicit_spawn_seconds"),
         *("cookie_max_age_days", "shutdown_on_logout", "allow_named_servers", "named_server_limit_per_user"),
-        *("active_server_limit", "concurrent_spawn_limit", "slow_spawn_timeout", "slow_stop_timeout"),
+        *("active_server_limit", "concurrent_spawn_limit", "slow_spawn_timeout", "slow_stop_timeout", "route_timeout"),
         *("oauth_token_expires_in", "oauth_require_pkce", "token_expires_in_max_seconds"),
         *("authenticate_prometheus", "use_legacy_stopped_server_status_code", "user_redirect_hook"),
         *("api_page_default_limit", "api_page_max_limit", "template_paths", "template_vars", "logo_file"),
@@ -78,6 +78,7 @@ async def renew(running: Operation, reread: Reread) -> None:
     changed_keys = keys != running.keys
     running.use_keys(keys)
     running.reconciler.pace = running.hub.pace(running.spawner)
+    running.store.reach.patience = running.hub.route_timeout
     if declared != running.declared:
         _follow(running, declared)
     logging.getLogger().setLevel(str(running.hub.log_level))

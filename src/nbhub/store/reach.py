@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from nbhub.core.model import Route, Server
 from nbhub.store.wakeup import Wakeup
 
-WAIT_SECONDS = 2.0  # for how long a promise waits at most: a proxy may be away or overloaded
+PATIENCE = 2.0
 TOPIC = "routes in force"  # heard in this process only
 
 
@@ -20,6 +20,7 @@ class Reach:
     """What each proxy leads to, by the proxy's name."""
 
     def __init__(self, wakeup: Wakeup) -> None:
+        self.patience = PATIENCE  # seconds that a promise waits at most: a proxy may be away or overloaded
         self._wakeup = wakeup
         self._told: dict[str, dict[tuple[str, str], str]] = {}
 
@@ -38,18 +39,18 @@ class Reach:
         key = (server.user_name, server.name)
         return all(told.get(key) == server.url for told in self._told.values())
 
-    async def until_told(self, seconds: float = WAIT_SECONDS) -> None:
-        """Wait until there is a proxy that tells what it leads to, at most for `seconds`."""
+    async def until_told(self) -> None:
+        """Wait until there is a proxy that tells what it leads to, at most for as long as its promises wait."""
         async with self._wakeup.listen(TOPIC) as bell:
             if not self._told:
-                await bell.wait(seconds)
+                await bell.wait(self.patience)
 
-    async def until_led_to(self, server: Server, seconds: float = WAIT_SECONDS) -> bool:
-        """Wait until every known proxy leads to the server; False when that takes longer than `seconds`."""
+    async def until_led_to(self, server: Server) -> bool:
+        """Wait until every known proxy leads to the server; False when patience ends before."""
         if self.leads_to(server):
             return True
         loop = asyncio.get_running_loop()
-        until = loop.time() + seconds
+        until = loop.time() + self.patience
         async with self._wakeup.listen(TOPIC) as bell:
             while not self.leads_to(server):
                 left = until - loop.time()
