@@ -106,7 +106,7 @@ class TestHub:
         assert found is not None
         return found
 
-    async def until(self, check: Callable[[], Any], seconds: float = 10.0) -> Any:
+    async def until(self, check: Callable[[], Any], seconds: float = 100.0) -> Any:
         """Wait until `check`, which may be a coroutine function, gives something true, and return that."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -149,6 +149,8 @@ async def running_hub(
     folder: Path, *, database: str = "", authenticator: Authenticator | None = None, **settings: Any
 ) -> AsyncIterator[TestHub]:
     """Run a hub on the SQLite file in `folder`, made if it is not there, or on another database."""
+    # An answer says how a start or stop went, however slow the machine is.
+    settings = {"slow_spawn_timeout": 100.0, "slow_stop_timeout": 100.0, **settings}
     source = authenticator or AnyPassword(allow_all=True)
     store = await Store.open(database or f"sqlite:///{folder}/hub.sqlite")
     spawner = FakeSpawner(config=Config())

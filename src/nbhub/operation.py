@@ -29,7 +29,7 @@ from nbhub.proxy import Proxy, place
 from nbhub.reconcile import Reconciler, sweep
 from nbhub.spawners.base import Spawner
 from nbhub.spawners.process import SimpleLocalProcessSpawner
-from nbhub.store import Store, servers
+from nbhub.store import HeldElsewhere, Store, servers
 from nbhub.web.app import create_app
 from nbhub.web.desk import Desk
 
@@ -37,6 +37,7 @@ log = logging.getLogger("nbhub")
 
 Say = Callable[[str], None]
 SERVICES = "services"
+PREDECESSOR_SECONDS = 15.0  # that a hub elsewhere is waited for which has the database and may be about to end
 
 
 def run(hub: Hub, say: Say, reread: reload.Reread | None = None) -> int:
@@ -110,7 +111,7 @@ class Operation:
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(listener.close)
             self.keys = Keys.from_secrets(*root)
-            self.store = await Store.open(hub.database, clock=self.clock)
+            self.store = await self._open_store()
             stack.push_async_callback(self.store.close)
             self.store.reach.patience = hub.route_timeout
             self.spawner: Spawner = config.build(hub.spawner_class, hub.config, parent=hub)
@@ -174,6 +175,25 @@ class Operation:
             source_roles=known,
             reset_source_roles=source.manage_roles and source.reset_managed_roles_on_startup,
         )
+
+    async def _open_store(self) -> Store:
+        """Open the store; the hub whose pod or machine this one replaces may take a moment to end."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + PREDECESSOR_SECONDS
+        told = False
+        while True:
+            try:
+                return await Store.open(self.hub.database, clock=self.clock)
+            except HeldElsewhere as error:
+                if loop.time() >= until or self.stop_asked.is_set():
+                    raise
+                if not told:
+                    self.say(
+                        f"{error.message} This one waits for {PREDECESSOR_SECONDS:.0f} s, in case that one is ending."
+                    )
+                told = True
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.stop_asked.wait(), 0.25)
 
     def _wire(self, hub_port: int) -> None:
         hub = self.hub

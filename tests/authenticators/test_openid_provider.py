@@ -77,7 +77,7 @@ async def test_logging_in_asking_again_and_logging_out(hub_of: Any, issuer: str)
         query = parse_qs(gone.query)
         assert f"{gone.scheme}://{gone.netloc}" == issuer
         assert query["post_logout_redirect_uri"] == [GOODBYE]
-        async with httpx.AsyncClient() as other:
+        async with httpx.AsyncClient(timeout=100) as other:
             assert (await other.get(out.headers["location"])).status_code == 200
         await own.close()
 

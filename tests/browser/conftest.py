@@ -10,15 +10,13 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, async_playwright
 
 from browser import visits
 from servers.hub import HubProcess
 from servers.machine import processes_of
 
 FAILED = pytest.StashKey[bool]()
-
-expect.set_options(timeout=visits.PATIENCE)
 
 
 @pytest.fixture(scope="module")

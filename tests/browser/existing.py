@@ -48,7 +48,7 @@ async def started(
     """Run a hub with one of the files until the end of the block."""
     hub.spawn("-f", str(CONFIGS / f"{name}.py"), *options)
     try:
-        async with httpx.AsyncClient(verify=False) as client:
+        async with httpx.AsyncClient(verify=False, timeout=60) as client:
 
             async def answers() -> bool:
                 assert hub.alive, hub.text()

@@ -16,7 +16,7 @@ from browser.visits import Camera, Visit, first_link, from_account_menu, invite,
 from servers import notebooks
 from servers.hub import HubProcess, running_hub
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(900)]
 
 ROWS = 20_000
 ENVIRONMENTS = {"jupyterhub-6": notebooks.commands, "jupyterhub-4": notebooks.older_commands}

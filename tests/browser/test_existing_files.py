@@ -25,7 +25,7 @@ from servers.hub import SMALL_SERVER, HubProcess, until
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(900),
     pytest.mark.xdist_group("system-accounts"),  # one of the files is about accounts of the machine
 ]
 

@@ -12,7 +12,7 @@ from playwright.async_api import Page, expect
 from browser.visits import PASSWORD, PHONE, Camera, Visit, first_link, log_in, pictures
 from servers.hub import HubProcess, running_hub
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180), pytest.mark.xdist_group("first-run")]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(900), pytest.mark.xdist_group("first-run")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -12,7 +12,7 @@ from playwright.async_api import Page, expect
 from browser.visits import Visit, pictures
 from servers.hub import HubProcess, running_hub
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180), pytest.mark.xdist_group("log-in")]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(900), pytest.mark.xdist_group("log-in")]
 
 SETTINGS = """
 from jupyterhub.auth import Authenticator

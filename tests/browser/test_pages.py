@@ -31,7 +31,7 @@ from browser.visits import (
 )
 from servers.hub import HubProcess, running_hub
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180), pytest.mark.xdist_group("pages")]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(900), pytest.mark.xdist_group("pages")]
 
 SETTINGS = """
 c.Hub.spawner_class = "fake"

@@ -16,7 +16,7 @@ from nbhub.spawners.kubernetes.browser_pattern import browser_pattern
 from servers.hub import HubProcess, running_hub
 from servers.profiled_hub import SETTINGS
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180), pytest.mark.xdist_group("profiles")]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(900), pytest.mark.xdist_group("profiles")]
 
 IMAGE = "quay.io/jupyter/r-notebook:2025-03-14"
 AT_THE_SERVER = re.compile(r"/user/ada/")

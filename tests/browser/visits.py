@@ -12,7 +12,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, Response, WebError
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, Response, WebError, expect
 
 from servers.hub import HubProcess, until
 
@@ -31,8 +31,10 @@ PHONE = (390, 844)
 SIZES = {"phone": PHONE, "desktop": DESKTOP}
 SCHEMES: tuple[Literal["dark", "light"], ...] = ("dark", "light")
 LOOKS = Path(__file__).with_name("looks.js").read_text()
-PATIENCE = 30_000  # milliseconds that anything on a page may take; the machine may be busy
+PATIENCE = 90_000  # milliseconds that anything on a page may take; the machine may be busy
 PASSWORD = "correct horse battery"
+
+expect.set_options(timeout=PATIENCE)
 
 
 def program() -> str:

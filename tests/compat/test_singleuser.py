@@ -21,7 +21,7 @@ from servers import notebooks
 from servers.hub import HubProcess, running_hub, until
 from servers.machine import leaders_of, processes_of
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("notebooks")]
+pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("notebooks")]
 
 SETTINGS = """
 c.Hub.authenticator_class = 'dummy'

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from servers.hub import SMALL_SERVER
+from servers.hub import PATIENT, SMALL_SERVER
 from servers.machine import processes_of
 
 
@@ -38,6 +38,7 @@ def small_servers(journal: Path) -> str:
     """Settings for real processes that start fast, in place of notebook servers; anybody may log in."""
     command = [sys.executable, "-I", "-S", str(SMALL_SERVER), str(journal)]
     return (
+        f"{PATIENT}"
         "c.Hub.authenticator_class = 'dummy'\n"
         "c.Hub.spawner_class = 'simple'\n"
         f"c.Spawner.cmd = {command!r}\n"

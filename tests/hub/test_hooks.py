@@ -49,7 +49,7 @@ async def test_hooks_before_and_after(folder: Path, small_servers: str) -> None:
 
 
 async def test_a_hook_that_waits_holds_up_nobody(folder: Path, small_servers: str) -> None:
-    settings = small_servers + HOOKS + "c.JupyterHub.slow_spawn_timeout = 0\n"
+    settings = small_servers + HOOKS + "c.Hub.slow_spawn_timeout = 0\n"
     async with running_hub(folder, settings) as hub, hub.client(await hub.token("ada")) as client:
         assert (await client.post("/users/ada/server", json={"block": True})).status_code == 202
         log = folder / "hooks.log"

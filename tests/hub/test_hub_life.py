@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import signal
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import httpx
 
 from nbhub import PROTOCOL_VERSION
-from servers.hub import HubProcess, running_hub, until
+from servers.hub import PATIENCE, HubProcess, running_hub, until
 from servers.machine import leaders_of, processes_of
 
 
@@ -23,7 +24,7 @@ async def ask_start(api: httpx.AsyncClient, user: str) -> None:
 
 async def who_answers(hub: HubProcess, user: str) -> int:
     """Return the pid of the server that answers at the user's public address; 0 if none does."""
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=PATIENCE) as client:
         answer = await client.get(f"{hub.url}/user/{user}/api")
     return int(answer.text.split()[0]) if answer.status_code == 200 else 0
 
@@ -67,6 +68,21 @@ async def test_a_life_from_start_to_sigterm(folder: Path, small_servers: str) ->
     assert not processes_of(folder)
 
 
+async def test_a_hub_elsewhere_that_is_ending_is_waited_for(folder: Path, small_servers: str) -> None:
+    """As when the pod of a hub is deleted by force: the next one comes while the old one has not ended yet."""
+    hub = HubProcess(folder, small_servers)
+    hub.data_dir.mkdir(mode=0o700)
+    with (hub.data_dir / "nbhub.sqlite.lock").open("w") as lock:
+        lock.write("1 hub-of-before\n")
+        lock.flush()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        hub.spawn()
+        await until(lambda: "Another hub (process 1 on hub-of-before) uses" in hub.text(), "the hub says so")
+        assert hub.alive
+    await hub.until_answering()
+    assert await hub.stop() == 0
+
+
 async def test_servers_left_running_and_a_second_ctrl_c(folder: Path, small_servers: str) -> None:
     hub = HubProcess(folder / "hub", small_servers)
     await hub.start("--no-cleanup")
@@ -86,7 +102,7 @@ async def test_servers_left_running_and_a_second_ctrl_c(folder: Path, small_serv
     hub.send(signal.SIGINT)
     await until(lambda: "Stopping 1 server" in hub.text(), "the hub says what it is waiting for")
     hub.send(signal.SIGINT)
-    assert await hub.ended(seconds=5) == 130
+    assert await hub.ended() == 130
     assert "Leaving at once" in hub.text()
 
     # The next hub takes up what that one left: the server is stopped all the same.
@@ -113,7 +129,7 @@ async def test_hub_and_envoy_are_killed(folder: Path, small_servers: str) -> Non
     # The hub dies: servers stay reachable, and who wants the hub is told so in words.
     hub.kill()
     assert await who_answers(hub, "alice") == server.pid
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=PATIENCE) as client:
         away = await client.get(f"{hub.url}/hub/home")
     assert away.status_code == 503 and "hub" in away.text.lower()
 
@@ -131,7 +147,7 @@ async def test_hub_and_envoy_are_killed(folder: Path, small_servers: str) -> Non
 
     # Where no server runs, programs get JSON and people get a page.
     assert (await api.delete("/users/alice/server")).status_code == 204
-    async with httpx.AsyncClient(headers=api.headers, follow_redirects=True) as client:
+    async with httpx.AsyncClient(headers=api.headers, follow_redirects=True, timeout=PATIENCE) as client:
         answer = await client.get(f"{hub.url}/user/alice/api/contents")
         assert answer.status_code == 424
         assert "no longer running" in answer.json()["message"]
@@ -140,10 +156,11 @@ async def test_hub_and_envoy_are_killed(folder: Path, small_servers: str) -> Non
 
 
 async def test_a_server_that_dies_is_noticed_at_once(folder: Path, small_servers: str) -> None:
-    async with running_hub(folder / "hub", small_servers) as hub, hub.client(await hub.token()) as api:
+    settings = small_servers + "c.Spawner.poll_interval = 3600\n"  # nobody would look so soon
+    async with running_hub(folder / "hub", settings) as hub, hub.client(await hub.token()) as api:
         await ask_start(api, "alice")
         assert leaders_of(folder)["alice"][0].kill()
-        await until(lambda: _stopped(api, "alice"), "the death is noticed", seconds=10)
+        await until(lambda: _stopped(api, "alice"), "the death is noticed")
         await ask_start(api, "alice")
         assert await who_answers(hub, "alice") == leaders_of(folder)["alice"][0].pid
 

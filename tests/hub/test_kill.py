@@ -23,7 +23,7 @@ LONG = os.environ.get("NBHUB_LONG") == "1"
 SEED = os.environ.get("NBHUB_SEED") or (str(time.time_ns()) if LONG else "1")
 TIMES = 10 if LONG else 1
 
-pytestmark = [pytest.mark.timeout(240 * TIMES), pytest.mark.xdist_group("kill")]
+pytestmark = [pytest.mark.timeout(900 * TIMES), pytest.mark.xdist_group("kill")]
 
 
 async def weather_the(storm: Storm) -> None:

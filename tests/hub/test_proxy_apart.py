@@ -13,11 +13,11 @@ import httpx
 import pytest
 
 from servers.apart import Balancer, LoneHub, ProxyProcess
-from servers.hub import until
+from servers.hub import PATIENCE, PATIENT, until
 from servers.machine import leaders_of
 from servers.ports import free_port
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 ECHO = Path(__file__).parents[1] / "servers" / "echo_server.py"
 
 
@@ -25,6 +25,7 @@ ECHO = Path(__file__).parents[1] / "servers" / "echo_server.py"
 def echo_servers() -> str:
     """Settings for real processes that speak websocket; anybody may log in."""
     return (
+        f"{PATIENT}"
         "c.Hub.authenticator_class = 'dummy'\n"
         "c.Hub.spawner_class = 'simple'\n"
         f"c.Spawner.cmd = {[sys.executable, str(ECHO)]!r}\n"
@@ -85,7 +86,7 @@ async def start(api: httpx.AsyncClient, user: str) -> None:
 async def reached(proxy: ProxyProcess, user: str) -> bool:
     """Say whether the user's server answers through this proxy."""
     with contextlib.suppress(httpx.TransportError):
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=PATIENCE) as client:
             answer = await client.get(f"{proxy.url}/user/{user}/api")
             return answer.status_code == 200 and answer.text.endswith(f"/user/{user}/")
     return False
@@ -113,7 +114,7 @@ async def test_work_goes_on_while_hub_and_follower_come_and_go(folder: Path, ech
                 assert await says(channel, "restarted") == pid
                 hub.kill()
                 assert await says(channel, "killed") == pid
-                async with httpx.AsyncClient() as client:
+                async with httpx.AsyncClient(timeout=PATIENCE) as client:
                     away = await client.get(f"{proxy.url}/hub/home")
                 assert away.status_code == 503 and "hub" in away.text.lower()
                 before = times_followed(proxy)
@@ -147,7 +148,7 @@ async def test_routes_on_disk_serve_while_no_hub_answers(folder: Path, echo_serv
         await proxy.start()
         assert "the 1 routes that were known last" in proxy.text()
         assert await reached(proxy, "alice")
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=PATIENCE) as client:
             metrics = (await client.get(f"{proxy.health}/metrics")).text
             assert "nbhub_proxy_routes 1.0" in metrics
             assert (await client.get(f"{proxy.health}/health")).status_code == 200
@@ -196,7 +197,7 @@ async def test_two_hubs_and_two_proxies(folder: Path, echo_servers: str, postgre
             before = times_followed(first)
             one.kill()
             assert await says(channel, "killed") == pid
-            async with httpx.AsyncClient(headers={"Authorization": f"token {token}"}) as client:
+            async with httpx.AsyncClient(headers={"Authorization": f"token {token}"}, timeout=PATIENCE) as client:
                 answer = await client.get(f"{first.url}/hub/api/users/alice")
                 assert answer.status_code == 200, "the other hub answers behind the same address"
             await until(lambda: times_followed(first) > before, "the proxy follows the other hub")
@@ -234,7 +235,7 @@ async def test_what_cannot_work_is_said(folder: Path, echo_servers: str) -> None
             return words
 
         assert "refuses the token of this proxy" in await refusal()
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=PATIENCE) as client:
             answer = await client.post(f"{hub.url}/hub/proxy/routes", headers={"Authorization": f"token {'f' * 64}"})
             assert answer.status_code == 403 and "token" in answer.json()["message"]
             assert (await client.post(f"{hub.url}/hub/proxy/routes")).status_code == 403
@@ -257,7 +258,7 @@ async def test_what_cannot_work_is_said(folder: Path, echo_servers: str) -> None
             given.output.unlink(missing_ok=True)
             given.spawn(*options, f"--folder={folder / 'fresh'}")
             await until(lambda words=words: words in given.text() and "follows the hub" in given.text(), words)
-            async with httpx.AsyncClient() as client:
+            async with httpx.AsyncClient(timeout=PATIENCE) as client:
                 answer = await client.get(f"{given.health}/ready")
                 assert answer.status_code == 503 and "not heard of any routes" in answer.text
                 assert (await client.get(f"{given.url}/user/x/api")).status_code in (302, 403, 404, 503)
@@ -265,7 +266,7 @@ async def test_what_cannot_work_is_said(folder: Path, echo_servers: str) -> None
 
 
 async def _withdrawn(proxy: ProxyProcess, user: str) -> bool:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=PATIENCE) as client:
         return (await client.get(f"{proxy.url}/user/{user}/api")).status_code == 302
 
 

@@ -8,7 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from servers.hub import running_hub
+from servers.hub import PATIENCE, PATIENT, running_hub
 
 SETTINGS = """
 c.Hub.spawner_class = "fake"
@@ -19,12 +19,12 @@ c.FakeSpawner.folder = "backend"
 
 
 async def test_servers_are_listed_beside_a_running_hub(tmp_path: Path) -> None:
-    async with running_hub(tmp_path, SETTINGS) as hub:
+    async with running_hub(tmp_path, PATIENT + SETTINGS) as hub:
 
         async def listed(*flags: str) -> tuple[str, str]:
             command = [*hub.command()[:3], "servers", *flags, *hub.command()[3:]]
             ended = await asyncio.to_thread(
-                subprocess.run, command, cwd=hub.folder, env=hub.env, capture_output=True, text=True, timeout=60
+                subprocess.run, command, cwd=hub.folder, env=hub.env, capture_output=True, text=True, timeout=PATIENCE
             )
             assert ended.returncode == 0, ended.stderr
             return ended.stdout, ended.stderr

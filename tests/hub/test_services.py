@@ -15,11 +15,11 @@ import httpx
 import pytest
 
 from servers import notebooks
-from servers.hub import HubProcess, running_hub, until
+from servers.hub import PATIENT, HubProcess, running_hub, until
 from servers.ports import free_port
 
 WHOAMI = Path(__file__).parents[1] / "servers" / "whoami_service.py"
-OPEN = "c.Hub.authenticator_class = 'dummy'\nc.DummyAuthenticator.allow_all = True\nc.Hub.spawner_class = 'fake'\n"
+OPEN = f"{PATIENT}c.Hub.authenticator_class = 'dummy'\nc.DummyAuthenticator.allow_all = True\nc.Hub.spawner_class = 'fake'\n"
 CULLER_ROLE = """
 c.JupyterHub.load_roles = [{
     'name': 'idle-culler',
@@ -114,7 +114,7 @@ async def log_in(browser: httpx.AsyncClient, name: str) -> None:
     assert answer.status_code in (302, 303), answer.text
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_people_log_in_to_a_service(folder: Path) -> None:
     settings = whoami_settings(folder, free_port(), oauth_no_confirm=True)
     async with running_hub(folder / "hub", settings) as hub, hub.client(await hub.token()) as api:
@@ -195,7 +195,7 @@ async def test_one_of_two_hubs_runs_it(folder: Path, postgresql_url: str) -> Non
     assert not lives(second)
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(900)
 async def test_another_hub_takes_over_from_a_killed_one(folder: Path, postgresql_url: str) -> None:
     command = [sys.executable, "-c", "import time; time.sleep(1000)"]
     settings = OPEN + f"c.JupyterHub.services = [{{'name': 'sleeper', 'command': {command!r}}}]\n"

@@ -14,10 +14,10 @@ import pytest
 
 from hub.chaos import ProcessGround
 from servers import postgresql
-from servers.hub import HubProcess, until
+from servers.hub import PATIENCE, HubProcess, until
 from servers.machine import leaders_of
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 AT_ONCE = 2.0  # seconds, on a machine that others use as well
 STARTS = 30
 AWAY = 60 if os.environ.get("NBHUB_LONG") else 6  # seconds without a database
@@ -177,14 +177,14 @@ async def _ask(api: httpx.AsyncClient, user: str) -> bool:
 
 async def _reaches(hub: HubProcess, user: str) -> bool:
     with contextlib.suppress(httpx.TransportError):
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=PATIENCE) as client:
             answer = await client.get(f"{hub.url}/user/{user}/api")
             return answer.status_code == 200 and f"/user/{user}/" in answer.text
     return False
 
 
 async def _lost(hub: HubProcess, user: str) -> bool:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=PATIENCE) as client:
         return (await client.get(f"{hub.url}/user/{user}/api")).status_code == 302
 
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from nbhub.deploy import systemd
-from servers.hub import SMALL_SERVER, HubProcess, until
+from servers.hub import PATIENCE, PATIENT, SMALL_SERVER, HubProcess, until
 
 USER = f"nbhubunit{os.getpid()}"
 UNIT = systemd.unit(systemd.Service(("/usr/bin/true",), system_users=True, low_port=True, keeps_servers=True))
@@ -49,7 +49,7 @@ def place() -> Iterator[Path]:
 async def test_servers_of_system_users(folder: Path, place: Path) -> None:
     python = shutil.which("python3", path="/usr/bin:/bin")
     assert python is not None
-    settings = (
+    settings = PATIENT + (
         "c.Hub.authenticator_class = 'dummy'\nc.Hub.spawner_class = 'localprocess'\n"
         f"c.Spawner.cmd = {[python, '-I', '-S', str(place / 'server.py'), str(place / 'starts')]!r}\n"
         "c.Spawner.poll_interval = 2\nc.Hub.cleanup_servers = False\n"
@@ -95,5 +95,5 @@ def told(pid: int) -> str:
 
 
 async def _answers(hub: HubProcess) -> bool:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=PATIENCE) as client:
         return (await client.get(f"{hub.url}/user/{USER}/api")).status_code == 200

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from nbhub.store import migrate, portable
 from nbhub.store.portable import Part, Snapshot
-from servers.hub import HubProcess, until
+from servers.hub import PATIENCE, HubProcess, until
 from servers.machine import leaders_of
 from servers.postgresql import PostgresqlServer
 
@@ -150,5 +150,5 @@ async def _hubs(folder: Path, names: tuple[str, ...], settings: str, url: str) -
 
 
 async def _reaches(hub: HubProcess, user: str) -> bool:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=PATIENCE) as client:
         return (await client.get(f"{hub.url}/user/{user}/api")).status_code == 200

@@ -17,6 +17,7 @@ from nbhub.proxy import Proxy
 from servers.ports import free_port
 
 HOST = "127.0.0.1"
+PATIENCE = 100.0  # seconds for whatever is waited for: no test fails because the machine is slow
 
 
 class Upstream:
@@ -106,7 +107,7 @@ class Answer:
         return None
 
 
-async def exchange(port: int, request: bytes, timeout: float = 10) -> Answer:
+async def exchange(port: int, request: bytes, timeout: float = PATIENCE) -> Answer:
     """Send bytes as they are and read one answer, up to the end of the connection or of its declared length."""
     async with asyncio.timeout(timeout):
         reader, writer = await asyncio.open_connection(HOST, port, limit=1024 * 1024)
@@ -145,7 +146,7 @@ async def started(proxy: Proxy) -> AsyncIterator[int]:
         await proxy.stop()
 
 
-async def until(condition: Any, what: str, seconds: float = 15) -> Any:
+async def until(condition: Any, what: str, seconds: float = PATIENCE) -> Any:
     """Wait until a condition (a function, plain or async) holds, and return its value."""
     deadline = asyncio.get_running_loop().time() + seconds
     while True:

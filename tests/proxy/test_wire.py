@@ -56,7 +56,7 @@ async def test_envoy_understood_what_was_meant(tmp_path: Path, base_url: str, ho
 
 
 async def _table_in_force(admin: Path) -> Any:
-    async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=str(admin))) as client:
+    async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=str(admin)), timeout=60) as client:
         answer = await client.get("http://admin/config_dump?resource=dynamic_route_configs")
     [found] = answer.json()["configs"]
     return found["route_config"]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-from servers.hub import ROOT, START_SECONDS, HubProcess, until
+from servers.hub import PATIENCE, ROOT, START_SECONDS, HubProcess, until
 from servers.ports import free_port
 
 APART = "c.Hub.start_proxy = False\n"
@@ -97,7 +97,7 @@ class ProxyProcess:
         """Say whether the proxy takes traffic; fails with its words when it has ended."""
         assert self.child is not None and self.child.poll() is None, self.text()
         with contextlib.suppress(httpx.TransportError):
-            async with httpx.AsyncClient() as client:
+            async with httpx.AsyncClient(timeout=PATIENCE) as client:
                 return (await client.get(f"{self.health}/ready")).status_code == 200
         return False
 
@@ -115,7 +115,7 @@ class ProxyProcess:
         """End it, and its Envoy, in order."""
         assert self.child is not None
         self.child.send_signal(signal.SIGTERM)
-        return await asyncio.to_thread(self.child.wait, 30)
+        return await asyncio.to_thread(self.child.wait, PATIENCE)
 
 
 class Balancer:

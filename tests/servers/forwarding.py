@@ -22,5 +22,5 @@ def forwarded(kubeconfig: Path, namespace: str, what: str, port: int) -> Iterato
         yield f"http://127.0.0.1:{found[1]}"
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=100)
         process.stdout.close()

@@ -22,8 +22,14 @@ from servers.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 SMALL_SERVER = Path(__file__).with_name("small_server.py")
-START_SECONDS = 60
+START_SECONDS = 120
+PATIENCE = 100.0  # seconds for whatever is waited for: no test fails because the machine is slow
 LOOK_EVERY = 0.02
+# Settings of a hub that answers for a start or stop when it is done, however slow the machine is.
+PATIENT = """
+c.Hub.slow_spawn_timeout = c.Hub.slow_stop_timeout = c.Hub.route_timeout = 100
+c.Spawner.start_timeout = c.Spawner.http_timeout = 120
+"""
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,7 @@ class HubProcess:
 
     async def until_answering(self, seconds: float = START_SECONDS) -> None:
         """Wait until the hub answers at the public address; fails with its words if it ends instead."""
-        async with httpx.AsyncClient() as client, asyncio.timeout(seconds):
+        async with httpx.AsyncClient(timeout=PATIENCE) as client, asyncio.timeout(seconds):
             while not await self._answers(client):
                 assert self.alive, f"the hub ended:\n{self.text()}"
                 await asyncio.sleep(0.05)
@@ -162,12 +168,12 @@ class HubProcess:
         assert self.child is not None
         self.child.send_signal(number)
 
-    async def ended(self, seconds: float = 60) -> int:
+    async def ended(self, seconds: float = PATIENCE) -> int:
         """Wait for the hub's own end and return its exit status."""
         assert self.child is not None
         return await asyncio.to_thread(self.child.wait, seconds)
 
-    async def stop(self, seconds: float = 60) -> int:
+    async def stop(self, seconds: float = PATIENCE) -> int:
         """End the hub in order and return its exit status."""
         if self.alive:
             self.send(signal.SIGTERM)
@@ -182,7 +188,7 @@ class HubProcess:
     def client(self, token: str, **options: Any) -> httpx.AsyncClient:
         """Return an API client that comes in through the proxy."""
         headers = {"Authorization": f"token {token}"}
-        return httpx.AsyncClient(base_url=f"{self.url}/hub/api", headers=headers, timeout=30, **options)
+        return httpx.AsyncClient(base_url=f"{self.url}/hub/api", headers=headers, timeout=PATIENCE, **options)
 
 
 @contextlib.asynccontextmanager
@@ -197,7 +203,7 @@ async def running_hub(folder: Path, settings: str = "", **options: Any) -> Async
             await hub.stop()
 
 
-async def until(condition: Callable[[], Any | Awaitable[Any]], what: str, seconds: float = 30) -> Any:
+async def until(condition: Callable[[], Any | Awaitable[Any]], what: str, seconds: float = PATIENCE) -> Any:
     """Wait until a condition (a function, plain or async) holds, and return its value; fails naming `what`."""
     deadline = asyncio.get_running_loop().time() + seconds
     while True:

@@ -59,12 +59,12 @@ def running(redirect: str, goodbye: str, method: str = "client_secret_basic", pl
         yield f"http://127.0.0.1:{port}"
     finally:
         child.terminate()
-        child.wait(10)
+        child.wait(100)
 
 
 async def log_in(url: str, name: str, until: str) -> str:
     """Do at the provider's pages what a person does; return the address of the hub that it sends back to."""
-    async with httpx.AsyncClient() as browser:
+    async with httpx.AsyncClient(timeout=100) as browser:
         answer = await browser.get(url)
         for _ in range(12):
             if answer.is_redirect:

@@ -138,7 +138,7 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
 
 
 def _wait(port: int, child: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 100
     while time.monotonic() < deadline and child.poll() is None:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()

@@ -37,11 +37,11 @@ class PostgresqlServer:
         """Start, and return once it takes connections."""
         options = " ".join(f"-c {name}='{value}'" for name, value in SETTINGS.items())
         options += f" -c unix_socket_directories='{self.folder}'"
-        self._run("pg_ctl", "-D", self._data, "-l", self.folder / "log", "-o", options, "-w", "-t", "30", "start")
+        self._run("pg_ctl", "-D", self._data, "-l", self.folder / "log", "-o", options, "-w", "-t", "100", "start")
 
     def stop(self) -> None:
         """Stop at once, as in a crash; connections are cut."""
-        self._run("pg_ctl", "-D", self._data, "-m", "immediate", "-w", "-t", "30", "stop")
+        self._run("pg_ctl", "-D", self._data, "-m", "immediate", "-w", "-t", "100", "stop")
 
     def url(self, database: str) -> str:
         """Return the URL of a database of this server."""
@@ -63,7 +63,9 @@ class PostgresqlServer:
         command = [str(_programs() / program), *map(str, arguments)]
         # pg_ctl leaves the server behind with its output, so that must be a file and not a pipe.
         with tempfile.TemporaryFile() as output:
-            done = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, timeout=60, check=False, **self._as)  # type: ignore[call-overload]
+            done = subprocess.run(  # type: ignore[call-overload]
+                command, stdout=output, stderr=subprocess.STDOUT, timeout=200, check=False, **self._as
+            )
             output.seek(0)
             text = output.read().decode(errors="replace")
         assert done.returncode == 0, f"{program} failed: {text}"

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-SETTINGS = '''
+from servers.hub import PATIENT
+
+SETTINGS = (
+    PATIENT
+    + '''
 from nbhub.spawners.fake import FakeSpawner
 from nbhub.spawners.kubernetes.profiled import ProfiledSpawner
 
@@ -83,3 +87,4 @@ c.Hub.spawner_class = ProfiledFake
 c.Hub.cleanup_servers = False
 c.ProfiledFake.profile_list = profiles
 '''
+)

@@ -47,7 +47,7 @@ async def kept(
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def until(condition: Callable[[], Any], what: str, seconds: float = 20) -> Any:
+async def until(condition: Callable[[], Any], what: str, seconds: float = 100) -> Any:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = condition()

@@ -17,6 +17,7 @@ from nbhub.core.model import Server, User
 from nbhub.spawners.base import Checkpoint, Handle, Spawner
 
 GRACE = timedelta(seconds=4)
+PATIENCE = 100.0  # seconds for whatever is waited for: no test fails because the machine is slow
 
 
 def a_launch(
@@ -72,14 +73,14 @@ def answers(url: str, timeout: float = 2.0) -> bool:
         return False
 
 
-async def until_answering(url: str, seconds: float = 15.0) -> None:
+async def until_answering(url: str, seconds: float = PATIENCE) -> None:
     """Wait until a server answers at the address."""
     async with asyncio.timeout(seconds):
         while not await asyncio.to_thread(answers, url):  # noqa: ASYNC110 - nothing tells us but asking
             await asyncio.sleep(0.02)
 
 
-async def until_dead(spawner: Spawner, handle: Handle, seconds: float = 15.0) -> Observation:
+async def until_dead(spawner: Spawner, handle: Handle, seconds: float = PATIENCE) -> Observation:
     """Wait until a server is seen dead, and return how it was seen."""
     async with asyncio.timeout(seconds):
         while (seen := (await spawner.poll([handle]))[0]).alive:  # noqa: ASYNC110
@@ -87,7 +88,7 @@ async def until_dead(spawner: Spawner, handle: Handle, seconds: float = 15.0) ->
     return seen
 
 
-async def until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
     """Wait for a condition; fail when it does not come true in time."""
     deadline = time.monotonic() + seconds
     while not condition():

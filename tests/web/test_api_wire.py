@@ -24,7 +24,7 @@ async def origin(hub: Any) -> AsyncIterator[str]:
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     hub.app.close()
     web.should_exit = True
-    await asyncio.wait_for(task, 10)
+    await asyncio.wait_for(task, 100)
     listener.close()
 
 
@@ -33,7 +33,7 @@ async def talk(origin: str, *requests: bytes) -> bytes:
     host, port = origin.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(b"".join(requests))
-    answer = await asyncio.wait_for(reader.read(), 10)
+    answer = await asyncio.wait_for(reader.read(), 100)
     writer.close()
     with contextlib.suppress(ConnectionError):
         await writer.wait_closed()
@@ -60,7 +60,7 @@ async def test_escapes_reach_us_as_they_were_sent(hub: Any, origin: str, path: s
 
 async def test_big_bodies_are_refused_without_being_read(hub: Any, origin: str) -> None:
     token = await hub.token("root")
-    async with httpx.AsyncClient(base_url=origin, headers={"Authorization": f"token {token}"}) as client:
+    async with httpx.AsyncClient(base_url=origin, headers={"Authorization": f"token {token}"}, timeout=100) as client:
         answer = await client.post("/hub/api/users", content=b"x" * 5_000_000)
         assert answer.status_code == 413
         assert answer.headers["x-jupyterhub-version"]
@@ -69,7 +69,7 @@ async def test_big_bodies_are_refused_without_being_read(hub: Any, origin: str) 
 
 async def test_long_answers_arrive_whole(hub: Any, origin: str) -> None:
     token = await hub.token("root")
-    async with httpx.AsyncClient(base_url=origin, headers={"Authorization": f"token {token}"}) as client:
+    async with httpx.AsyncClient(base_url=origin, headers={"Authorization": f"token {token}"}, timeout=100) as client:
         names = [f"user-{'x' * 200}-{number}" for number in range(199)]
         assert (await client.post("/hub/api/users", json={"usernames": names})).status_code == 201
         answer = await client.get("/hub/api/users")
@@ -79,7 +79,7 @@ async def test_long_answers_arrive_whole(hub: Any, origin: str) -> None:
 
 async def test_events_arrive_as_they_happen(hub: Any, origin: str) -> None:
     token = await hub.token("alice")
-    async with httpx.AsyncClient(base_url=origin, headers={"Authorization": f"token {token}"}) as client:
+    async with httpx.AsyncClient(base_url=origin, headers={"Authorization": f"token {token}"}, timeout=100) as client:
         starting = asyncio.create_task(client.post("/hub/api/users/alice/server", json={"delay": 0.3}))
 
         async def known() -> bool:
@@ -97,7 +97,7 @@ async def test_events_arrive_as_they_happen(hub: Any, origin: str) -> None:
 
 async def test_a_browser_that_leaves_a_stream_leaves_nothing_behind(hub: Any, origin: str) -> None:
     token = await hub.token("alice")
-    async with httpx.AsyncClient(base_url=origin, headers={"Authorization": f"token {token}"}) as client:
+    async with httpx.AsyncClient(base_url=origin, headers={"Authorization": f"token {token}"}, timeout=100) as client:
         starting = asyncio.create_task(client.post("/hub/api/users/alice/server", json={"delay": 20}))
 
         async def known() -> bool:

@@ -7,7 +7,8 @@ may be asked, each a function that takes the transaction first and returns recor
 from __future__ import annotations
 
 from nbhub.store.base import Store
+from nbhub.store.locking import HeldElsewhere
 from nbhub.store.transaction import Reading, Writing
 from nbhub.store.wakeup import Bell, Wakeup
 
-__all__ = ["Bell", "Reading", "Store", "Wakeup", "Writing"]
+__all__ = ["Bell", "HeldElsewhere", "Reading", "Store", "Wakeup", "Writing"]

@@ -11,6 +11,10 @@ from pathlib import Path
 from nbhub.errors import ConfigError
 
 
+class HeldElsewhere(ConfigError):
+    """A hub on another machine, or in another pod, has the database; it may be about to end."""
+
+
 class FileLock:
     """The lock `<file>.lock` beside a database; held until released or until the process ends, however it ends."""
 
@@ -20,7 +24,9 @@ class FileLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock; raise ConfigError if another process has it or the folder cannot be written."""
+        """Take the lock; raise ConfigError if another process has it (HeldElsewhere: of another machine or pod) or the
+        folder cannot be written.
+        """
         try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -33,7 +39,7 @@ class FileLock:
         except OSError as error:
             holder = _holder(descriptor)
             os.close(descriptor)
-            raise ConfigError(
+            raise (HeldElsewhere if _WHERE in holder else ConfigError)(
                 f"Another hub{holder} uses the database {self.database}. Stop it first, "
                 "give this one another data directory, or use PostgreSQL, which many hubs may share."
             ) from error
@@ -47,6 +53,9 @@ class FileLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+_WHERE = " on "
 
 
 def holder(database: Path) -> str | None:
@@ -70,5 +79,5 @@ def _holder(descriptor: int) -> str:
         pid, _, host = os.pread(descriptor, 300, 0).decode("ascii", "replace").strip().partition(" ")
     except OSError:
         return ""
-    where = f" on {host}" if host not in ("", socket.gethostname()) else ""
+    where = f"{_WHERE}{host}" if host not in ("", socket.gethostname()) else ""
     return f" (process {pid}{where})" if pid.isdigit() else ""
