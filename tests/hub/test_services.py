@@ -19,7 +19,10 @@ from servers.hub import PATIENT, HubProcess, running_hub, until
 from servers.ports import free_port
 
 WHOAMI = Path(__file__).parents[1] / "servers" / "whoami_service.py"
-OPEN = f"{PATIENT}c.Hub.authenticator_class = 'dummy'\nc.DummyAuthenticator.allow_all = True\nc.Hub.spawner_class = 'fake'\n"
+OPEN = (
+    f"{PATIENT}c.Hub.authenticator_class = 'dummy'\n"
+    "c.DummyAuthenticator.allow_all = True\nc.Hub.spawner_class = 'fake'\n"
+)
 CULLER_ROLE = """
 c.JupyterHub.load_roles = [{
     'name': 'idle-culler',
