@@ -106,6 +106,25 @@ async def test_programs_that_come_too_early_are_asked_to_come_again(hub: Any) ->
         ]
 
 
+async def test_whoever_spells_an_address_in_another_way_is_led_to_the_one_that_the_proxy_knows(named_hub: Any) -> None:
+    api, browser = await named_hub.api("a+b"), await named_hub.browser("a+b")
+    await api.post("/hub/api/users/a%2Bb/server")
+    await api.post("/hub/api/users/a%2Bb/servers/gpu")
+    async with a_proxy(named_hub, "one") as in_force:
+        in_force.set()
+        for path, canonical in (
+            ("/user/a+b/api?x=%2B", "/user/a%2Bb/api?x=%2B"),
+            ("/user/a%2Bb", "/user/a%2Bb/"),
+            ("/user/a+b?x=1", "/user/a%2Bb/?x=1"),
+            ("/user/a+b/gpu", "/user/a%2Bb/gpu/"),
+            ("/user/a+b/g%70u/api//", "/user/a%2Bb/gpu/api//"),
+        ):
+            answer = await api.get(path)
+            assert (path, answer.status_code, answer.headers["location"]) == (path, 307, canonical)
+        back = await browser.get("/hub/user/a+b/gpu/lab?reset", headers=NAVIGATION)
+        assert (back.status_code, back.headers["location"]) == (302, "/user/a%2Bb/gpu/lab?reset=&redirects=1")
+
+
 async def test_after_a_restart_programs_wait_for_a_proxy_to_follow(hub: Any) -> None:
     api = await hub.api("ada")
     await api.post("/hub/api/users/ada/server")

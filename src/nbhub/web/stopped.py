@@ -111,7 +111,9 @@ async def _same_again(request: Request, desk: Desk, record: Server) -> Response:
         message = f"The server {record.user_name}/{record.name} is running, but the proxy does not lead to it yet."
         body = msgspec.json.encode({"status": 503, "message": f"{message} Try again in a moment."})
         return Response(body, 503, {"Retry-After": "1"}, media_type="application/json")
-    return RedirectResponse(f"{desk.settings.public_origin}/{client.uri(request.scope).lstrip('/')}", 307)
+    where = _address(request, f"{desk.settings.base_url}user/", desk, record)
+    query = client.uri(request.scope).partition("?")
+    return RedirectResponse(f"{desk.settings.public_origin}{where}{query[1]}{query[2]}", 307)
 
 
 def not_running(request: Request, desk: Desk, user: str, name: str) -> Response:
@@ -139,8 +141,15 @@ async def _to_server(request: Request, desk: Desk, record: Server) -> Response:
     else:
         await desk.store.reach.until_led_to(record)
     url = request.url.include_query_params(redirects=rounds + 1)
-    path = client.uri(request.scope).partition("?")[0].removeprefix(desk.settings.hub_prefix)
-    return RedirectResponse(f"{desk.settings.base_url}{path}?{url.query}", 302)
+    where = _address(request, f"{desk.settings.hub_prefix}user/", desk, record)
+    return RedirectResponse(f"{where}?{url.query}", 302)
+
+
+def _address(request: Request, prefix: str, desk: Desk, record: Server) -> str:
+    """Return the path that was asked for, its beginning spelled as the proxy knows it."""
+    segments = client.uri(request.scope).partition("?")[0].removeprefix(prefix).split("/")
+    rest = segments[2 if record.name else 1 :]
+    return names.server_prefix(desk.settings.base_url, record.user_name, record.name) + "/".join(rest)
 
 
 async def _server(desk: Desk, user: str, first: str) -> Server | None:
