@@ -104,7 +104,7 @@ def test_version(run: Run) -> None:
         (["--Hub.spawner_class=no_such.Spawner"], "no Python package 'no_such'"),
         (["-f", "gone.py"], "There is no configuration file"),
         (["--Sqawner.cmd=x"], "there is no section c.Sqawner"),
-        (["--db=mysql://x/y"], "'mysql'"),
+        (["--Hub.hub_port=0", "--db=mysql://x/y"], "'mysql'"),
     ],
 )
 def test_mistakes_are_one_message_and_status_2(run: Run, words: list[str], message: str) -> None:

@@ -17,7 +17,7 @@ from nbhub.spawners.kubernetes import examination, trial
 from nbhub.spawners.kubernetes.access import Access
 from nbhub.spawners.kubernetes.api import Api
 from servers.cluster_fixtures import RULES, Namespace
-from servers.hub import HubProcess, running_hub
+from servers.hub import HubProcess, running_hub, until
 
 SETTINGS = """
 c.Hub.spawner_class = "kubernetes"
@@ -60,6 +60,11 @@ def failed(findings: Findings) -> list[str]:
     return [about for about, item in findings.items() if item["state"] == "failed"]
 
 
+def left_behind(namespace: Namespace) -> list[str]:
+    """Return what an examination has left; a claim is there until the cluster knows that no pod has it any more."""
+    return [name for kind in ("pods", "pvc", "secrets") for name in namespace.names(kind)]
+
+
 def address_for(server: str) -> str:
     """Return the address of this machine that a cluster sees."""
     place = urlsplit(server)
@@ -79,7 +84,7 @@ async def test_a_deployment_that_is_well(namespace: Namespace, make: Any) -> Non
     assert told["right to list, watch events"]["state"] == "ok"
     # Whether these are kept apart depends on the cluster's network; that they were tried does not.
     assert {f"from servers to {name}" for name in ("the Kubernetes API", "other servers")} <= told.keys()
-    assert namespace.names("pods") == namespace.names("pvc") == namespace.names("secrets") == []
+    await until(lambda: not left_behind(namespace), "all of the trial is gone")
 
 
 async def test_what_a_killed_doctor_left_is_taken_away(namespace: Namespace) -> None:
@@ -143,7 +148,7 @@ async def test_mistakes_are_named(namespace: Namespace, make: Any, more: str, ab
     about = f"namespace {namespace.name}" if about == "namespace" else about
     assert told[about]["state"] == "failed"
     assert words in told[about]["said"]
-    assert namespace.names("pods") == namespace.names("pvc") == []
+    await until(lambda: not left_behind(namespace), "all of the trial is gone")
 
 
 async def test_quick_makes_nothing_and_reads_rules(namespace: Namespace, make: Any) -> None:
@@ -152,6 +157,29 @@ async def test_quick_makes_nothing_and_reads_rules(namespace: Namespace, make: A
     assert failed(told) == [f"namespace {namespace.name}"]
     assert "breaks the Pod Security rules" in told[f"namespace {namespace.name}"]["said"]
     assert "trial pod" not in told
+
+
+async def test_quotas_and_limit_ranges(namespace: Namespace, make: Any, tmp_path: Path) -> None:
+    limits = {"limits": [{"type": "Container", "default": {"memory": "300Mi"}}]}
+    hard = {"hard": {"pods": "5", "limits.memory": "700Mi", "requests.storage": "1Gi"}}
+    objects = [
+        {"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "usual"}, "spec": limits},
+        {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "team"}, "spec": hard},
+    ]
+    namespace.kubectl("create", "-f", "-", text=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+    namespace.kubectl("wait", "quota/team", "--for=jsonpath={.status.hard.pods}=5", "--timeout=120s")
+    told = examine(make(), "--quick")
+    assert "quota team" not in told, "the hub may not see it, and its own Role need not let it"
+    assert "limits memory 300Mi, since the settings name none" in told["limit range"]["said"]
+
+    seeing = [*RULES, {"apiGroups": [""], "resources": ["resourcequotas"], "verbs": ["list"]}]
+    told = examine(make(kubeconfig=namespace.identity(tmp_path, "seeing", seeing)), "--quick")
+    assert told["quota team"]["said"].startswith("room for 2 more servers (limits.memory: 0 of 700Mi in use")
+
+    told = examine(make("c.KubeSpawner.storage_capacity = '2Gi'\n"), "--quick")  # without a look at the quota
+    assert failed(told) == [f"namespace {namespace.name}"]
+    refused = told[f"namespace {namespace.name}"]
+    assert "does not fit into the quota team" in refused["said"] and "requests.storage" in refused["remedy"]
 
 
 async def test_an_api_that_is_not_there(make: Any, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -206,6 +207,30 @@ async def test_two_hubs_and_two_proxies(folder: Path, echo_servers: str, postgre
             for proxy in (first, second):
                 assert await reached(proxy, "bob")
             assert await says(channel, "after") == pid
+
+
+async def test_the_doctor_says_whether_a_proxy_follows(folder: Path) -> None:
+    async with a_hub(folder / "hub", "c.Hub.spawner_class = 'fake'\nc.Hub.authenticator_class = 'dummy'\n") as hub:
+        alone = await asyncio.to_thread(seen_by_doctor, hub)
+        assert (alone["state"], alone["said"].partition(":")[0]) == ("warning", "none follows this hub")
+        async with a_proxy(folder / "proxy", f"http://localhost:{hub.hub_port}", hub.token_file):
+            assert await asyncio.to_thread(seen_by_doctor, hub) == {
+                "about": "proxies apart",
+                "state": "ok",
+                "said": "1 follows this hub",
+                "remedy": "",
+            }
+        token = hub.token_file.read_text()
+        hub.token_file.write_text(f"{'n' * 40}\n")
+        assert "does not take the token" in (await asyncio.to_thread(seen_by_doctor, hub))["said"]
+        hub.token_file.write_text(token)
+
+
+def seen_by_doctor(hub: LoneHub) -> dict[str, str]:
+    """Return what the doctor says of the proxies of a hub."""
+    _, told = hub.call("doctor", "--json", "--quick", f"--Hub.hub_port={hub.hub_port}", f"--port={hub.port}")
+    [finding] = [item for item in json.loads(told)["findings"] if item["about"] == "proxies apart"]
+    return dict(finding)
 
 
 @contextlib.asynccontextmanager

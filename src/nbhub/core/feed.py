@@ -13,6 +13,7 @@ from nbhub.core import secrets
 from nbhub.core.model import Route
 
 PATH = "hub/proxy/routes"  # below the base URL
+FOLLOWERS = "hub/proxy/followers"  # below it too: how many follow this hub, for whoever has the token
 HEADER = "x-nbhub-proxy"  # by which the hub knows requests that a proxy of its own passes on
 CLIENT_HEADER = "x-nbhub-client"  # the address that such a proxy takes for the client's
 BEAT_SECONDS = 10.0

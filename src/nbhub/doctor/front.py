@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import urllib.parse
 from collections.abc import AsyncIterator
@@ -9,10 +10,12 @@ from dataclasses import dataclass
 
 import httpx2
 
+from nbhub import shared_token
 from nbhub.app import Hub, url_host
-from nbhub.core import findings
+from nbhub.core import feed, findings
 from nbhub.core.findings import Finding
 from nbhub.doctor import machine
+from nbhub.errors import ConfigError
 
 SECONDS = 10.0
 VERSION_HEADER = "X-JupyterHub-Version"
@@ -46,6 +49,8 @@ async def examine(hub: Hub) -> AsyncIterator[Finding]:
         yield _port(hub, local)
     if private:
         yield _private(hub, private)
+    if private and private.is_hub and not hub.start_proxy:
+        yield await _followed(hub)
     if hub.public_url:
         runs = local.is_hub or bool(private and private.is_hub)
         async for finding in _public(hub, runs):
@@ -71,6 +76,43 @@ def _private(hub: Hub, answer: Answer) -> Finding:
     if answer.status:
         return findings.failed(about, "something other than a hub answers.", "Choose another with --Hub.hub_port.")
     return findings.ok(about, "no hub runs here now")
+
+
+async def _followed(hub: Hub) -> Finding:
+    """Say whether a proxy that runs apart follows the hub: without one nobody comes in."""
+    about, several = "proxies apart", hub.database.startswith("postgres")
+    try:
+        tokens = shared_token.find(hub.proxy_token_file, hub.folder, os.environ, make=False)
+        count = await _followers(hub, tokens[0] if tokens else "")
+    except ConfigError as error:
+        return findings.failed(about, error.message)
+    except (TimeoutError, httpx2.HTTPError, OSError, ValueError, KeyError) as error:
+        return findings.warning(
+            about, f"whether one follows this hub cannot be learned: {error or type(error).__name__}."
+        )
+    if count is None:
+        said = "the hub that runs does not take the token that is configured now."
+        return findings.warning(about, said, "Restart the hub, then the proxies: tokens are read at the start.")
+    if count:
+        return findings.ok(about, f"{count} follow{'s' if count == 1 else ''} this hub")
+    if several:
+        return findings.ok(about, "none follows this hub; each may follow another one of the same database")
+    return findings.warning(
+        about,
+        "none follows this hub: whoever comes in by one finds what it last heard, and starts are not reached.",
+        "Start one (nbhub proxy), with this hub's private port as --hub-url and the same token; its log says what is "
+        "in its way. On Kubernetes: kubectl logs deployment/proxy",
+    )
+
+
+async def _followers(hub: Hub, token: str) -> int | None:
+    """Return how many proxies the hub knows; None if it refuses the token."""
+    url = f"http://{url_host(hub.hub_ip)}:{hub.hub_port}{hub.base_url}{feed.FOLLOWERS}"
+    async with httpx2.AsyncClient(timeout=SECONDS, follow_redirects=False, trust_env=False) as client:
+        answer = await client.get(url, headers={"Authorization": f"token {token}"})
+    if answer.status_code in (403, 404):
+        return None
+    return int(answer.raise_for_status().json()["followers"])
 
 
 async def _public(hub: Hub, runs: bool) -> AsyncIterator[Finding]:

@@ -29,6 +29,11 @@ class Reach:
         self._told[proxy] = {(route.user, route.server): route.target for route in routes if route.user}
         self._wakeup.ring(TOPIC)
 
+    @property
+    def proxies(self) -> int:
+        """How many proxies are known."""
+        return len(self._told)
+
     def forget(self, proxy: str) -> None:
         """No longer wait for this proxy."""
         if self._told.pop(proxy, None) is not None:

@@ -48,6 +48,7 @@ class FrontDesk:
         settings = desk.settings
         self._hub = settings.hub_prefix
         self._proxies_path = f"{settings.base_url}{feed.PATH}"
+        self._followers_path = f"{settings.base_url}{feed.FOLLOWERS}"
         self._api_path, self._api_slash = f"{self._hub}api", f"{self._hub}api/"
         self._api = Api(desk, self.identities, self.activity, table.endpoints)
         self._pages = Pages(f"{settings.base_url}hub", [*pages.routes(desk), *login.routes(desk)])
@@ -88,6 +89,10 @@ class FrontDesk:
             if scope["path"] == self._proxies_path:
                 scope["nbhub.handler"], scope["nbhub.page"] = "proxy", False
                 await proxies.follow(self.desk, self.closing, scope, receive, answer)
+                return
+            if scope["path"] == self._followers_path:
+                scope["nbhub.handler"], scope["nbhub.page"] = "proxy", False
+                await proxies.followers(self.desk, scope, answer)
                 return
             if scope["method"] not in _BODILESS:
                 receive = bounded(scope, receive, self.desk.settings.max_body_bytes)

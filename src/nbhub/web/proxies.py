@@ -47,6 +47,14 @@ async def follow(desk: Desk, closing: asyncio.Event, scope: Scope, receive: Rece
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
+async def followers(desk: Desk, scope: Scope, send: Send) -> None:
+    """Answer how many proxies follow this hub, to whoever has their token. Raises NotFound and Forbidden."""
+    _admit(desk, scope)
+    body = msgspec.json.encode({"followers": desk.store.reach.proxies})
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+    await send({"type": "http.response.body", "body": body})
+
+
 def _admit(desk: Desk, scope: Scope) -> None:
     if not desk.proxy_tokens:
         raise NotFound(

@@ -16,8 +16,8 @@ from nbhub.core import findings
 from nbhub.core.findings import Finding, State
 from nbhub.core.launch import HubAddress
 from nbhub.errors import NbhubError
-from nbhub.spawners.kubernetes import access, refusals, rights, trial
-from nbhub.spawners.kubernetes.api import Api, Refused, Target
+from nbhub.spawners.kubernetes import access, refusals, rights, room, trial
+from nbhub.spawners.kubernetes.api import PLURALS, Api, Refused, Target
 from nbhub.spawners.kubernetes.rights import Right
 from nbhub.spawners.kubernetes.settings import KubeSettings
 from nbhub.spawners.kubernetes.spelling import Plain
@@ -47,11 +47,13 @@ async def examine(
         yield findings.ok("trial pod", "none is made where every user has a namespace")
         return
     tried = Trial(settings, api, hub, image, secrets.token_hex(3))
-    admitted = await _admitted(tried)
-    yield admitted
+    refused = False
+    async for finding in _admission(tried):
+        yield finding
+        refused = refused or finding.state is State.FAILED
     if settings.storage_pvc_ensure:
         yield await _storage(settings, api)
-    if quick or lacking or admitted.state is State.FAILED:
+    if quick or lacking or refused:
         return
     kinds = ["Pod", "PersistentVolumeClaim"] if settings.storage_pvc_ensure and settings.delete_pvc else ["Pod"]
     await trial.remove_old(api, settings.namespace, kinds, time.time())
@@ -140,22 +142,46 @@ def _right(right: Right, denied: list[str], namespace: str) -> Finding:
 # -- namespace, quota, admission -------------------------------------------------------------------------------------
 
 
-async def _admitted(tried: Trial) -> Finding:
-    """Let the API server check a user's pod without making it: namespace, quota, rules, the pod itself."""
-    namespace = tried.settings.namespace
-    about = f"namespace {namespace}"
+async def _admission(tried: Trial) -> AsyncIterator[Finding]:
+    """Let the API server check a user's pod and volume without making them: namespace, quotas, rules, themselves."""
+    settings, api = tried.settings, tried.api
+    about = f"namespace {settings.namespace}"
     try:
-        pod, _ = tried.objects("c", {"port": tried.settings.port, "forbidden": []})
-        where = pod["metadata"]["namespace"]
-        path = f"/api/v1/namespaces/{where}/pods"
-        target = Target("Pod", where, pod["metadata"]["name"])
-        body = msgspec.json.encode(pod)
-        await tried.api.call("POST", target, path=path, params={"dryRun": "All"}, body=body)
+        pod, claim = tried.asked()
+        made = await _as_if(api, pod)
+        taken = await _as_if(api, claim) if claim is not None else None
     except Refused as error:
-        return findings.split(about, error.message)
+        yield findings.split(about, error.message)
+        return
     except NbhubError as error:
-        return findings.split("configuration of servers", error.message)
-    return findings.ok(about, "would take a pod like those of users")
+        yield findings.split("configuration of servers", error.message)
+        return
+    yield findings.ok(about, f"would take a pod{'' if claim is None else ' and a volume'} like those of users")
+    for finding in room.of_defaults(pod, made):
+        yield finding
+    amounts = room.needed(made, taken, secret=True, service=settings.services_enabled)
+    for finding in room.of_quotas(await _quotas(api, pod["metadata"]["namespace"]), amounts):
+        yield finding
+
+
+async def _as_if(api: Api, obj: Plain) -> Plain:
+    """Return an object as the API server would make it; raises Refused if it would not."""
+    meta = obj["metadata"]
+    path = f"/api/v1/namespaces/{meta['namespace']}/{PLURALS[obj['kind']]}"
+    target = Target(obj["kind"], meta["namespace"], meta["name"])
+    raw = await api.call("POST", target, path=path, params={"dryRun": "All"}, body=msgspec.json.encode(obj))
+    made: Plain = msgspec.json.decode(raw)
+    return made
+
+
+async def _quotas(api: Api, namespace: str) -> list[Plain]:
+    """Return the quotas of a namespace; none where the hub may not see them, which is no lack."""
+    try:
+        raw = await api.call("GET", Target("Pod"), path=f"/api/v1/namespaces/{namespace}/resourcequotas")
+    except Refused:
+        return []
+    found: list[Plain] = msgspec.json.decode(raw)["items"]
+    return found
 
 
 # -- storage ---------------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from nbhub.core.model import Server, User
 from nbhub.errors import SpawnError
 from nbhub.spawners.kubernetes import explain, objects, seen
 from nbhub.spawners.kubernetes.api import Api, Refused, Target
+from nbhub.spawners.kubernetes.objects import Objects
 from nbhub.spawners.kubernetes.settings import KubeSettings
 from nbhub.spawners.kubernetes.sight import Sight
 from nbhub.spawners.kubernetes.spelling import Plain
@@ -54,15 +55,23 @@ class Trial:
 
     def objects(self, who: str, plan: Mapping[str, Any]) -> tuple[Plain, Plain | None]:
         """Return the pod of one side of the trial, and the claim that it mounts. Raises NbhubError."""
-        user = User(0, f"{NAME}-{self.word}-{who}")
-        server = Server(0, 0, user.name, "", generation=1)
-        built = launch.build(server, user, (), self.hub, self.settings.template(), "")
-        made = objects.build(self.settings, built)
+        made = self._built(who)
         secret = made.secret["metadata"]["name"] if made.secret else ""
         own = made.pvc if self.settings.delete_pvc else None  # what may not be deleted again is not made
         claim = own["metadata"]["name"] if own else ""
         pod = trial_pod(made.pod, plan, image=self.image or usual_image(self.settings), secret=secret, claim=claim)
         return pod, None if own is None else _marked(own)
+
+    def asked(self) -> tuple[Plain, Plain | None]:
+        """Return a pod and the claim as a user's start would ask for them, to be looked at only. Raises NbhubError."""
+        pod, _ = self.objects("c", {"port": self.settings.port, "forbidden": []})
+        return pod, self._built("c").pvc
+
+    def _built(self, who: str) -> Objects:
+        user = User(0, f"{NAME}-{self.word}-{who}")
+        server = Server(0, 0, user.name, "", generation=1)
+        built = launch.build(server, user, (), self.hub, self.settings.template(), "")
+        return objects.build(self.settings, built)
 
 
 def usual_image(settings: KubeSettings) -> str:
