@@ -22,6 +22,7 @@ from nbhub.web import (
     own_looks,
     pages_admin,
     pages_entry,
+    pages_groups,
     pages_server,
     pages_tokens,
     places,
@@ -50,6 +51,7 @@ def routes(desk: Desk) -> list[Route]:
         *pages_server.routes(desk),
         *pages_tokens.routes(desk),
         *pages_entry.routes(desk),
+        *pages_groups.routes(desk),
         *pages_admin.routes(desk),
     ]
 

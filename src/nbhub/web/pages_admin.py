@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -16,7 +15,9 @@ from nbhub.core.principal import Principal
 from nbhub.errors import BadRequest, Forbidden, NbhubError, NotFound
 from nbhub.store import servers, users
 from nbhub.store.users import Invitation
-from nbhub.web import client, forms, identity, live, places, render
+from nbhub.web import admin_view, client, forms, identity, live, pages_groups, places, render
+from nbhub.web.admin_view import PER_PAGE, View
+from nbhub.web.api import servers as asks
 from nbhub.web.api import users as users_api
 from nbhub.web.api.dispatch import authorize
 from nbhub.web.api.endpoints import on_user
@@ -24,7 +25,6 @@ from nbhub.web.desk import Desk
 
 MANAGE = on_user("admin:users")
 DELETE = on_user("delete:users")
-PER_PAGE = 50
 MOST_ADDED = 500  # users in one go
 
 
@@ -47,7 +47,8 @@ def routes(_: Desk) -> list[Route]:
 
 async def show_admin(request: Request) -> Response:
     """List the users with their servers."""
-    return await _page(request, await _administrator(request))
+    asking = await _administrator(request)
+    return await _page(request, asking, admin_view.of_query(request.query_params))
 
 
 async def take_action(request: Request) -> Response:
@@ -56,12 +57,13 @@ async def take_action(request: Request) -> Response:
     action = ACTIONS.get(request.path_params["action"])
     if action is None:
         raise NotFound("There is no such action.")
+    form = await forms.read(request)
     try:
-        return await action(request, asking, await forms.read(request))
+        return await action(request, asking, form)
     except NbhubError as error:
         if error.status not in (400, 409):
             raise
-        return await _page(request, asking, error)
+        return await _page(request, asking, admin_view.of_address(form.text("next")), error)
 
 
 # -- actions ---------------------------------------------------------------------------------------------------------
@@ -81,7 +83,7 @@ async def _add(request: Request, asking: Principal, form: forms.Form) -> Respons
         made = [await users.create(tx, name, admin=admin, now=desk.clock()) for name in names]
     source = native_of(desk.authenticator)
     if source is None:
-        return _back(request, "added")
+        return _back(request, form, "added")
     links = [
         _link(request, user.name, "reset-password", await source.offer_reset(user, by=asking.name)) for user in made
     ]
@@ -117,7 +119,14 @@ async def _set_admin(request: Request, asking: Principal, form: forms.Form) -> R
         raise BadRequest("You cannot end your own administration. Ask another administrator to do it.")
     async with places.desk(request).store.write() as tx:
         await users.set_admin(tx, user.id, wanted)
-    return _back(request, "admin" if wanted else "not-admin")
+    return _back(request, form, "admin" if wanted else "not-admin")
+
+
+async def _rename(request: Request, asking: Principal, form: forms.Form) -> Response:
+    """Give a user another name."""
+    user = await _user(request, asking, form)
+    await users_api.rename(places.desk(request), asking, user.name, form.text("new_name").strip())
+    return _back(request, form, "renamed")
 
 
 async def _delete(request: Request, asking: Principal, form: forms.Form) -> Response:
@@ -125,13 +134,13 @@ async def _delete(request: Request, asking: Principal, form: forms.Form) -> Resp
     desk, name = places.desk(request), form.text("user")
     await authorize(desk, asking, DELETE, {"user": name})
     await users_api.remove(desk, asking, name)
-    return _back(request, "deleted")
+    return _back(request, form, "deleted")
 
 
 async def _approve(request: Request, asking: Principal, form: forms.Form) -> Response:
     """Let somebody in who signed up."""
     await _native(request).approve(await _user(request, asking, form))
-    return _back(request, "approved")
+    return _back(request, form, "approved")
 
 
 async def _withdraw(request: Request, asking: Principal, form: forms.Form) -> Response:
@@ -142,7 +151,14 @@ async def _withdraw(request: Request, asking: Principal, form: forms.Form) -> Re
         raise BadRequest("Say which link to withdraw.")
     async with places.desk(request).store.write() as tx:
         await users.delete_invitation(tx, int(number))
-    return _back(request, "withdrawn")
+    return _back(request, form, "withdrawn")
+
+
+async def _stop_all(request: Request, asking: Principal, form: forms.Form) -> Response:
+    """Stop the servers of everybody."""
+    asking.require("delete:servers")
+    await asks.ask_stop_all(places.desk(request), asking)
+    return _back(request, form, "stopping-all")
 
 
 Action = Callable[[Request, Principal, forms.Form], Awaitable[Response]]
@@ -152,9 +168,11 @@ ACTIONS: dict[str, Action] = {
     "invite": _invite,
     "reset": _reset,
     "set-admin": _set_admin,
+    "rename": _rename,
     "delete": _delete,
     "approve": _approve,
     "withdraw": _withdraw,
+    "stop-all": _stop_all,
 }
 
 
@@ -198,54 +216,58 @@ def _link(request: Request, for_whom: str, page: str, offer: Offer) -> Link:
     return Link(for_whom, f"{origin}{settings.hub_prefix}{page}?code={offer.code}", offer.expires_at)
 
 
-def _back(request: Request, said: str) -> Response:
-    return RedirectResponse(f"{places.desk(request).settings.hub_prefix}admin?said={said}", 303)
+def _back(request: Request, form: forms.Form, said: str) -> Response:
+    """Lead back to the part of the list that the administrator was looking at."""
+    desk = places.desk(request)
+    page = f"{desk.settings.hub_prefix}admin"
+    where = admin_view.of_address(form.text("next")).address(page)
+    return RedirectResponse(f"{where}{'&' if '?' in where else '?'}said={said}", 303)
 
 
 async def _links_page(request: Request, asking: Principal, heading: str, links: list[Link]) -> Response:
     return await render.page(request, "links.html", asking=asking, heading=heading, links=links)
 
 
-async def _page(request: Request, asking: Principal, error: NbhubError | None = None) -> Response:
+async def _page(request: Request, asking: Principal, view: View, error: NbhubError | None = None) -> Response:
     desk = places.desk(request)
     source = native_of(desk.authenticator)
-    query = request.query_params.get("q", "").strip()[:255]
-    query = query if query.isprintable() else ""
-    number = _number(request.query_params.get("page", "1"))
     async with desk.store.read() as tx:
         found, total = await users.list_page(
             tx,
-            offset=(number - 1) * PER_PAGE,
+            offset=view.offset,
             limit=PER_PAGE,
-            sort="name",
-            name_filter=query,
+            sort=view.sort,
+            descending=view.descending,
+            name_filter=view.query,
+            state=view.state,
             only=asking.filter_of("list:users"),
         )
         owned = await servers.of_users(tx, [user.id for user in found], include_stopped=True)
         active = await servers.count_active(tx)
         invitations = await users.list_invitations(tx, desk.clock()) if asking.holds("admin:users") else []
-    details = await live.details(desk, [record for records in owned.values() for record in records])
+    shown = [record for records in owned.values() for record in records]
     activity = request.scope["nbhub.activity"]
-    waiting = {link.name for link in invitations if link.purpose == "approval"}
     return await render.page(
         request,
         "admin.html",
         200 if error is None else error.status,
         asking=asking,
         people=[(user, owned[user.id], activity.user_at(user.id, user.last_activity)) for user in found],
-        details=details,
+        details=await live.details(desk, shown),
         total=total,
         active=active,
-        waiting=waiting,
+        changing=error is None and any(render.state(record) in ("starting", "stopping") for record in shown),
+        waiting={link.name for link in invitations if link.purpose == "approval"},
         links=[link for link in invitations if _is_link(link)],
         keeps_passwords=source is not None,
         signup="" if source is None else await source.signup_rule(),
         may_manage=asking.holds("admin:users"),
+        may_stop_all=asking.holds("delete:servers"),
+        may_see_groups=pages_groups.may_list(asking),
         has_options=desk.spawner.asks_options,
-        query=query,
-        number=number,
+        view=view,
+        page_url=f"{desk.settings.hub_prefix}admin",
         last=max(1, -(-total // PER_PAGE)),
-        here_url=_here(desk, query, number),
         problem="" if error is None else error.message,
         said=places.said(request),
     )
@@ -253,14 +275,3 @@ async def _page(request: Request, asking: Principal, error: NbhubError | None = 
 
 def _is_link(invitation: Invitation) -> bool:
     return invitation.purpose in ("signup", "reset")
-
-
-def _number(text: str) -> int:
-    return max(1, int(text)) if text.isascii() and text.isdecimal() and len(text) < 7 else 1
-
-
-def _here(desk: Desk, query: str, number: int) -> str:
-    page = f"{desk.settings.hub_prefix}admin"
-    if query or number > 1:
-        page += f"?page={number}&q={quote(query, safe='')}"
-    return page

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from nbhub.authenticators.base import check_name
+from nbhub.authenticators import base
 from nbhub.core.model import Group
 from nbhub.errors import BadRequest, Conflict, NotFound
 from nbhub.store import Reading, Writing, grants, groups
 from nbhub.web.api import bodies, paging
 from nbhub.web.api.endpoints import Call, Endpoints, Reply, empty, json, listing, on_group, on_hub
+from nbhub.web.desk import Desk
 
 endpoints = Endpoints()
 
@@ -33,11 +34,11 @@ async def list_groups(call: Call) -> Reply:
 @endpoints(on_hub("admin:groups"), "POST", "groups")
 async def create_groups(call: Call) -> Reply:
     """Make groups; names that exist already are skipped. All get the same users."""
-    _check_managed(call)
+    check_managed(call.desk)
     body = await call.body(bodies.NewGroups)
     names = list(dict.fromkeys(body.groups))
     for name in names:
-        _check_name(name)
+        check_name(name)
     async with call.desk.store.write() as tx:
         taken = {name for name in names if await groups.get_group(tx, name) is not None}
         if len(taken) == len(names):
@@ -60,9 +61,9 @@ async def get_group(call: Call) -> Reply:
 @endpoints(on_group("admin:groups"), "POST", "groups/{group}")
 async def create_group(call: Call) -> Reply:
     """Make one group."""
-    _check_managed(call)
+    check_managed(call.desk)
     body = await call.body(bodies.NewGroup)
-    _check_name(call.params["group"])
+    check_name(call.params["group"])
     async with call.desk.store.write() as tx:
         group = await groups.create_group(tx, call.params["group"])
         await groups.add(tx, group.id, _normalized(call, body.users))
@@ -73,7 +74,7 @@ async def create_group(call: Call) -> Reply:
 @endpoints(on_group("delete:groups"), "DELETE", "groups/{group}")
 async def delete_group(call: Call) -> Reply:
     """Delete a group; its members stay."""
-    _check_managed(call)
+    check_managed(call.desk)
     async with call.desk.store.write() as tx:
         await groups.delete_group(tx, (await _existing(tx, call)).id)
     return empty(204)
@@ -101,8 +102,9 @@ async def set_properties(call: Call) -> Reply:
     return json(items[0])
 
 
-def _check_managed(call: Call) -> None:
-    if call.desk.authenticator.manage_groups:
+def check_managed(desk: Desk) -> None:
+    """Raise BadRequest where groups are not changed here."""
+    if desk.authenticator.manage_groups:
         raise BadRequest("Groups of this hub follow those of the authenticator (manage_groups). Change them there.")
 
 
@@ -135,9 +137,10 @@ def _normalized(call: Call, names: Sequence[str]) -> list[str]:
     return [call.desk.authenticator.normalize(name) for name in names]
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raise BadRequest unless `name` can be the name of a group."""
     try:
-        check_name(name)
+        base.check_name(name)
     except BadRequest:
         raise BadRequest(
             f"{name[:64]!r} cannot be the name of a group: 1 to 255 printable characters, no slash, not only dots."
@@ -146,7 +149,7 @@ def _check_name(name: str) -> None:
 
 async def _change_members(call: Call, change: Callable[[Writing, int, Sequence[str]], Awaitable[None]]) -> Reply:
     """Add or remove the users that the body names, and show the group as it is then."""
-    _check_managed(call)
+    check_managed(call.desk)
     body = await call.body(bodies.GroupUsers)
     async with call.desk.store.write() as tx:
         group = await _existing(tx, call)

@@ -147,6 +147,18 @@ async def ask_stop(desk: Desk, user_name: str, name: str, *, asking: Principal, 
     return record
 
 
+async def ask_stop_all(desk: Desk, asking: Principal) -> int:
+    """Record that none of all servers is wanted; return how many were active. The caller may stop all of them."""
+    async with desk.store.scan() as tx:
+        active = {record.id: record for record in await servers.everybodys(tx)}
+    async with desk.store.write() as tx:
+        asked = await servers.ask_stop_all(tx, desk.clock())
+    stopped = [active[server_id] for server_id in asked if server_id in active]
+    for record in stopped:
+        noting.stop_asked(desk, record, asking)
+    return len(stopped)
+
+
 async def await_start(desk: Desk, asked: Server, seconds: float) -> bool:
     """Wait for the outcome of a start: True when it can be reached, False when it takes longer; raises SpawnError."""
     record: Server | None = asked

@@ -13,7 +13,7 @@ from nbhub.core.model import Server, User
 from nbhub.core.principal import Principal
 from nbhub.errors import BadRequest, Conflict, Forbidden, NotFound
 from nbhub.spawners.base import Handle
-from nbhub.store import Reading, servers, users
+from nbhub.store import Reading, Writing, servers, users
 from nbhub.web import noting
 from nbhub.web.api import bodies, paging
 from nbhub.web.api.endpoints import Call, Endpoints, Reply, empty, json, listing, on_hub, on_user
@@ -119,13 +119,13 @@ async def change_user(call: Call) -> Reply:
     if body.auth_state is not UNSET and body.auth_state is not None:
         raise BadRequest("This hub keeps no auth_state that could be changed here.")
     if body.name is not UNSET:
-        await _hand_over(call, body.name)
+        await _hand_over(call.desk, call.principal, call.user_name, body.name)
     async with call.desk.store.write() as tx:
         record = await existing(tx, call.user_name)
         if record.admin or body.admin is True:
             _require_admin(call.principal)
         if body.name is not UNSET:
-            record = await _rename(tx, call, record, body.name)
+            record = await _rename(tx, call.desk, record, body.name)
         if body.admin is not UNSET and body.admin != record.admin:
             await users.set_admin(tx, record.id, body.admin)
         record = await existing(tx, record.name)
@@ -164,6 +164,16 @@ async def remove(desk: Desk, asking: Principal, name: str) -> None:
         if await _servers_of(tx, record):
             raise BadRequest(f"Servers of {record.name} are still stopping. Try again when they have stopped.")
         await users.delete(tx, record.id)
+
+
+async def rename(desk: Desk, asking: Principal, current: str, given: str) -> User:
+    """Give a user another name, in its normal form. Raises BadRequest when it is taken or their servers are active."""
+    await _hand_over(desk, asking, current, given)
+    async with desk.store.write() as tx:
+        record = await existing(tx, current)
+        if record.admin:
+            _require_admin(asking)
+        return await _rename(tx, desk, record, given)
 
 
 async def existing(tx: Reading, name: str) -> User:
@@ -206,30 +216,30 @@ def _require_admin(asking: Principal) -> None:
     raise Forbidden("Only administrators may make administrators or change them.")
 
 
-async def _hand_over(call: Call, given: str) -> None:
+async def _hand_over(desk: Desk, asking: Principal, current: str, given: str) -> None:
     """Have the new name written on what the user's servers leave behind, before anybody can get the old one."""
-    async with call.desk.store.read() as tx:
-        record = await existing(tx, call.user_name)
+    async with desk.store.read() as tx:
+        record = await existing(tx, current)
         if record.admin:
-            _require_admin(call.principal)
-        name, owned = await _new_name(tx, call, record, given)
+            _require_admin(asking)
+        name, owned = await _new_name(tx, desk, record, given)
     if name != record.name:
         for server in owned:
-            await call.desk.spawner.rename(Handle.of(server), name)
+            await desk.spawner.rename(Handle.of(server), name)
 
 
-async def _rename(tx: Any, call: Call, record: User, given: str) -> User:
+async def _rename(tx: Writing, desk: Desk, record: User, given: str) -> User:
     await users.hold(tx, record.id)  # a server that another hub starts now would start under the old name
-    name, _ = await _new_name(tx, call, record, given)
+    name, _ = await _new_name(tx, desk, record, given)
     if name == record.name:
         return record
     await users.rename(tx, record.id, name)
     return await existing(tx, name)
 
 
-async def _new_name(tx: Reading, call: Call, record: User, given: str) -> tuple[str, Sequence[Server]]:
+async def _new_name(tx: Reading, desk: Desk, record: User, given: str) -> tuple[str, Sequence[Server]]:
     """Return the name that a user gets, and the user's servers; raises BadRequest if that cannot be now."""
-    name, owned = call.desk.authenticator.normalize(given), await _servers_of(tx, record)
+    name, owned = desk.authenticator.normalize(given), await _servers_of(tx, record)
     if name != record.name and await users.get(tx, name) is not None:
         raise BadRequest(f"The name {name} is taken.")
     if name != record.name and any(server.active for server in owned):
