@@ -261,7 +261,7 @@ async def test_passwords_are_changed_and_reset(ada: Page, visit: Visit, camera: 
 
 async def choose(page: Page, password: str, button: str) -> None:
     """Fill in a new password twice, and send it."""
-    await page.get_by_label("Password", exact=True).fill(password)
+    await page.get_by_label(re.compile("^(New p|P)assword$")).fill(password)
     await page.get_by_label("The same password again").fill(password)
     await page.get_by_role("button", name=button).click()
 
@@ -312,7 +312,10 @@ async def test_several_servers(ada: Page, visit: Visit, camera: Camera) -> None:
     await camera.examine(page, "home")
     named = page.get_by_role("group", name="gpu-work")
     await named.get_by_role("button", name="Stop").click()
-    await named.get_by_role("button", name="Remove").click()
+    await named.get_by_label("Remove gpu-work").click()
+    await expect(named).to_contain_text("the files in it are deleted")
+    await camera.examine(page, "before-a-removal")
+    await named.get_by_role("button", name="Remove gpu-work").click()
     await expect(named).to_have_count(0)
 
 
@@ -427,6 +430,39 @@ async def test_administration(ada: Page, camera: Camera) -> None:
     await camera.examine(ada, "links-not-used")
     await ada.get_by_role("row", name="ann ").get_by_role("button", name="Withdraw").click()
     await expect(ada.get_by_role("status")).to_have_text("The link no longer works.")
+
+
+async def test_parts_of_the_list_and_groups(ada: Page, camera: Camera) -> None:
+    await ada.goto("/hub/admin")
+    await ada.get_by_text("Add users by name").click()
+    await ada.get_by_label("Names, one in each line").fill(f"ursula\n{'u' * 64}")
+    await ada.get_by_role("button", name="Add", exact=True).click()
+    await ada.goto("/hub/admin")
+    await ada.get_by_role("link", name="User", exact=True).click()
+    await expect(ada.get_by_role("columnheader", name="User")).to_have_attribute("aria-sort", "descending")
+    await ada.get_by_label("Which users").select_option("Without an active server")
+    await ada.get_by_label("Find users by a part of their name").fill("uu")
+    await ada.get_by_role("button", name="Find").click()
+    await expect(ada.get_by_text("1 user found")).to_be_visible()
+    await ada.get_by_label(f"What to do with {'u' * 64}").click()
+    await ada.get_by_text("Rename …").click()
+    await ada.get_by_label("New name of").fill("uwe-uu")
+    await camera.examine(ada, "rename")
+    await ada.get_by_role("button", name="Rename").click()
+    await expect(ada.get_by_role("status")).to_have_text("The user has the new name now.")
+    await expect(ada.get_by_role("row", name="uwe-uu")).to_be_visible()
+
+    await ada.get_by_role("link", name="Groups").click()
+    await ada.get_by_label("Another group").fill("statistics")
+    await ada.get_by_role("button", name="Make it").click()
+    await ada.get_by_label("Names, one in each line").fill("ursula\nuwe-uu")
+    await ada.get_by_role("button", name="Add").click()
+    await camera.examine(ada, "group")
+    await ada.get_by_label("Remove ursula from the group").click()
+    await expect(ada.get_by_role("group", name="ursula")).to_have_count(0)
+    await ada.get_by_role("link", name="All groups").click()
+    await expect(ada.get_by_role("row", name="statistics")).to_contain_text("uwe-uu")
+    await camera.examine(ada, "groups")
 
 
 async def act(admin: Page, name: str, button: str) -> None:

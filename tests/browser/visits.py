@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.resources
 import os
 import re
 import shutil
@@ -12,7 +13,17 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, Response, WebError, expect
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Error,
+    Page,
+    Playwright,
+    Response,
+    WebError,
+    expect,
+)
 
 from servers.hub import HubProcess, until
 
@@ -31,6 +42,12 @@ PHONE = (390, 844)
 SIZES = {"phone": PHONE, "desktop": DESKTOP}
 SCHEMES: tuple[Literal["dark", "light"], ...] = ("dark", "light")
 LOOKS = Path(__file__).with_name("looks.js").read_text()
+AXE = importlib.resources.files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
+NO_TIMERS = "for (let timer = setTimeout(() => {}, 0); timer > 0; timer -= 1) clearTimeout(timer)"
+VIOLATIONS = """async () => {
+  const found = await axe.run({ resultTypes: ["violations"] });
+  return found.violations.flatMap(({ id, help, nodes }) => nodes.map(({ html }) => `${id} (${help}): ${html}`));
+}"""
 PATIENCE = 90_000  # milliseconds that anything on a page may take; the machine may be busy
 PASSWORD = "correct horse battery"
 
@@ -106,7 +123,10 @@ class Camera:
         return path
 
     async def examine(self, page: Page, name: str) -> None:
-        """Take pictures in both colour schemes at both widths, and find nothing wrong with what they show."""
+        """Take pictures in both colour schemes at both widths, and find nothing wrong with what they show.
+
+        Rules of ours are asked each time, those of axe, which take longer, once.
+        """
         wrong = []
         for width, size in SIZES.items():
             await page.set_viewport_size({"width": size[0], "height": size[1]})
@@ -114,8 +134,25 @@ class Camera:
                 await page.emulate_media(color_scheme=scheme)
                 await self.take(page, f"{name}-{width}-{scheme}")
                 wrong += [f"{name}, {width}, {scheme}: {what}" for what in await page.evaluate(LOOKS)]
+        wrong += [f"{name}: {what}" for what in await _violations(page)]
         await page.set_viewport_size({"width": DESKTOP[0], "height": DESKTOP[1]})
         assert not wrong, "\n".join(wrong)
+
+
+async def _violations(page: Page) -> list[str]:
+    """Return what axe finds wrong with a page; one that would load itself anew meanwhile is kept from it."""
+    for _ in range(5):
+        try:
+            await page.evaluate(NO_TIMERS)
+            await page.evaluate(AXE)
+            found: list[str] = await page.evaluate(VIOLATIONS)
+        except Error as error:  # it had begun to load before
+            if "context was destroyed" not in error.message:
+                raise
+            await page.wait_for_load_state()
+        else:
+            return found
+    raise AssertionError(f"{page.url} does not stand still")
 
 
 def pictures(kept_as: str, otherwise: Path) -> Camera:
@@ -156,7 +193,7 @@ async def sign_up(page: Page, link: str, name: str = "", password: str = PASSWOR
     await page.get_by_role("button", name="Make the account").click()
     await page.wait_for_url(re.compile(r"/hub/(home|admin/who)$"))
     if page.url.endswith("/who"):  # the first administrator
-        await page.get_by_label("Only whom you invite").check()
+        await page.get_by_label("Only people you invite").check()
         await page.get_by_role("button", name="Go on").click()
         await page.wait_for_url(re.compile(r"/hub/admin(\?|$)"))
         await page.goto("/hub/home")

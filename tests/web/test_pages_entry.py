@@ -36,7 +36,7 @@ async def test_the_first_administrator_is_asked_once(native_hub: Any) -> None:
     assert "To my server" not in page.words
     answer = await submit(client, page.form("/hub/admin/who"), signup="closed")
     assert answer.headers["location"] == "/hub/admin?said=closed"
-    assert "Only whom you invite may make an account." in read(await client.get("/hub/admin")).words
+    assert "Only people you invite can make an account." in read(await client.get("/hub/admin")).words
     _, answer = await newcomer(native_hub, "grace", admin=True)
     assert answer.headers["location"] == "/hub/home"
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from nbhub.store import grants, services
 from nbhub.web import render
 from page_reader import read, submit
 
@@ -112,6 +113,20 @@ async def test_a_hostile_name_is_only_text_everywhere(hub: Any) -> None:
         page = read(await browser.get(path))
         assert HOSTILE in page.words
         assert not page.has("img", src="x")
+
+
+async def test_every_page_leads_to_the_services_that_one_may_use(hub: Any) -> None:
+    await hub.user("ada")
+    async with hub.store.write() as tx:
+        for name in ("grader", "secret"):
+            await services.put(tx, name, url="http://127.0.0.1:9")
+        await grants.put_role(tx, "students", scopes=("access:services!service=grader",))
+        await grants.give_role(tx, "students", "user", ["ada"])
+    browser = await hub.browser("ada")
+    for path in ("/hub/home", "/hub/token", "/hub/spawn-pending/ada"):
+        page = read(await browser.get(path))
+        assert page.has("a", href="/services/grader/"), path
+        assert "secret" not in page.words
 
 
 async def test_what_was_said_is_ours_only(hub: Any) -> None:

@@ -43,7 +43,8 @@ async def test_logging_in_and_out(native_hub: Any) -> None:
     home = read(await client.get("/hub/home"))
     assert "Hello, ada" in home.words
     answer = await submit(client, home.form("/hub/logout"))
-    assert answer.headers["location"] == "/hub/login"
+    assert answer.headers["location"] == "/hub/login?said=out"
+    assert "You are logged out." in read(await client.get(answer.headers["location"])).words
     assert (await client.get("/hub/home")).headers["location"] == "/hub/login?next=%2Fhub%2Fhome"
 
 

@@ -206,9 +206,10 @@ async def log_out(request: Request) -> Response:
     desk = places.desk(request)
     begun = desk.clock()
     asking = await identity.identify(request)
-    everywhere = request.method == "POST" and bool((await forms.read(request)).text("everywhere"))
-    said = "?said=out" if desk.authenticator.auto_login else ""
-    response = RedirectResponse(f"{desk.settings.hub_prefix}login{said}", 303 if request.method == "POST" else 302)
+    by_button = request.method == "POST"
+    everywhere = by_button and bool((await forms.read(request)).text("everywhere"))
+    said = "?said=out" if by_button or desk.authenticator.auto_login else ""
+    response = RedirectResponse(f"{desk.settings.hub_prefix}login{said}", 303 if by_button else 302)
     if asking is None or asking.user is None or asking.via != "cookie":
         await identity.logout(request, response)
         return response

@@ -9,11 +9,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from nbhub.core import names
 from nbhub.core.model import Server, User
 from nbhub.core.principal import Principal
 from nbhub.errors import Forbidden, SpawnError
-from nbhub.store import servers, services
+from nbhub.store import servers
 from nbhub.web import (
     assets,
     choosing,
@@ -76,7 +75,6 @@ async def home(request: Request) -> Response:
     if asking.user is None:
         raise Forbidden("This page is for users, not for services.")
     default, named = await _own_servers(desk, asking.user)
-    shown = await _services(desk, asking)
     return await render.page(
         request,
         "home.html",
@@ -88,7 +86,6 @@ async def home(request: Request) -> Response:
         has_options=await _has_options(desk, asking.user),
         may_start=_may(asking, "start:servers"),
         said=places.said(request),
-        services=shown,
     )
 
 
@@ -131,6 +128,9 @@ async def error(request: Request) -> Response:
 MESSAGES = {
     403: "You do not have access to this server.",
     404: "Nothing answers at this address.",
+    405: "This address does not take what was sent to it.",
+    413: "What was sent is larger than the hub or the server takes.",
+    429: "More requests came at once than are taken.",
     500: "An error happened on the way to the server.",
     502: "The server could not be reached.",
     503: "The server is not running, or does not answer.",
@@ -167,17 +167,6 @@ async def _own_servers(desk: Desk, user: User) -> tuple[Server | None, list[Serv
         found = (await servers.of_users(tx, [user.id], include_stopped=True))[user.id]
     default = next((record for record in found if not record.name), None)
     return default, [record for record in found if record.name]
-
-
-async def _services(desk: Desk, asking: Principal) -> list[tuple[str, str]]:
-    """Return name and address of the services that the visitor may use and that are meant to be shown."""
-    async with desk.store.read() as tx:
-        found = await services.list_all(tx)
-    return [
-        (entry.name, names.service_prefix(desk.settings.base_url, entry.name))
-        for entry in found
-        if entry.url and entry.display and asking.holds("access:services", service=entry.name)
-    ]
 
 
 def _may(asking: Principal, scope: str) -> bool:

@@ -17,6 +17,7 @@ from nbhub.core import names
 from nbhub.core.model import Server
 from nbhub.core.principal import Principal
 from nbhub.errors import NbhubError
+from nbhub.store import services
 from nbhub.web import assets, own_looks, xsrf
 from nbhub.web.api.render import pending
 
@@ -55,6 +56,8 @@ async def page(
 ) -> Response:
     """Return a page. `asking` is who asks, where the caller knows already."""
     asking = asking or await _who(request)
+    if asking is not None and asking.user is not None:
+        context["services"] = await _services(request.scope["nbhub.desk"], asking)
     return _answer(request, template, status, asking, context)
 
 
@@ -112,6 +115,17 @@ def _remembered(desk: Desk, template: str, context: dict[str, Any]) -> str:
     if len(key[1]) < 2000:
         _pages[key] = (desk, desk.settings, text)
     return text
+
+
+async def _services(desk: Desk, asking: Principal) -> list[tuple[str, str]]:
+    """Return name and address of the services that the visitor may use and that are meant to be shown."""
+    async with desk.store.read() as tx:
+        found = await services.list_all(tx)
+    return [
+        (entry.name, names.service_prefix(desk.settings.base_url, entry.name))
+        for entry in found
+        if entry.url and entry.display and asking.holds("access:services", service=entry.name)
+    ]
 
 
 async def _who(request: Request) -> Principal | None:
