@@ -432,39 +432,6 @@ async def test_administration(ada: Page, camera: Camera) -> None:
     await expect(ada.get_by_role("status")).to_have_text("The link no longer works.")
 
 
-async def test_parts_of_the_list_and_groups(ada: Page, camera: Camera) -> None:
-    await ada.goto("/hub/admin")
-    await ada.get_by_text("Add users by name").click()
-    await ada.get_by_label("Names, one in each line").fill(f"ursula\n{'u' * 64}")
-    await ada.get_by_role("button", name="Add", exact=True).click()
-    await ada.goto("/hub/admin")
-    await ada.get_by_role("link", name="User", exact=True).click()
-    await expect(ada.get_by_role("columnheader", name="User")).to_have_attribute("aria-sort", "descending")
-    await ada.get_by_label("Which users").select_option("Without an active server")
-    await ada.get_by_label("Find users by a part of their name").fill("uu")
-    await ada.get_by_role("button", name="Find").click()
-    await expect(ada.get_by_text("1 user found")).to_be_visible()
-    await ada.get_by_label(f"What to do with {'u' * 64}").click()
-    await ada.get_by_text("Rename …").click()
-    await ada.get_by_label("New name of").fill("uwe-uu")
-    await camera.examine(ada, "rename")
-    await ada.get_by_role("button", name="Rename").click()
-    await expect(ada.get_by_role("status")).to_have_text("The user has the new name now.")
-    await expect(ada.get_by_role("row", name="uwe-uu")).to_be_visible()
-
-    await ada.get_by_role("link", name="Groups").click()
-    await ada.get_by_label("Another group").fill("statistics")
-    await ada.get_by_role("button", name="Make it").click()
-    await ada.get_by_label("Names, one in each line").fill("ursula\nuwe-uu")
-    await ada.get_by_role("button", name="Add").click()
-    await camera.examine(ada, "group")
-    await ada.get_by_label("Remove ursula from the group").click()
-    await expect(ada.get_by_role("group", name="ursula")).to_have_count(0)
-    await ada.get_by_role("link", name="All groups").click()
-    await expect(ada.get_by_role("row", name="statistics")).to_contain_text("uwe-uu")
-    await camera.examine(ada, "groups")
-
-
 async def act(admin: Page, name: str, button: str) -> None:
     """Do something with a user by their menu."""
     await admin.get_by_label(f"What to do with {name}").click()
