@@ -57,6 +57,9 @@ class Hub(Application):
     hub_connect_ip = Unicode(
         help="Host name or address of the hub for servers, when hub_ip is a wildcard or not theirs to reach."
     ).tag(config=True)
+    hub_connect_port = Int(
+        0, help="Port at which servers reach the hub, when a proxy or a Kubernetes service changes it; 0: hub_port."
+    ).tag(config=True)
     hub_connect_url = Unicode(
         help="Where servers reach the hub, such as http://hub:8081, when it is not http://hub_ip:hub_port.",
     ).tag(config=True)
@@ -259,9 +262,8 @@ class Hub(Application):
 
     def hub_address(self, hub_port: int) -> HubAddress:
         """Where servers and browsers reach the hub that listens on `hub_port`."""
-        connect = (
-            self.hub_connect_url.rstrip("/") or f"http://{url_host(self.hub_connect_ip or self.hub_ip)}:{hub_port}"
-        )
+        host, port = url_host(self.hub_connect_ip or self.hub_ip), self.hub_connect_port or hub_port
+        connect = self.hub_connect_url.rstrip("/") or f"http://{host}:{port}"
         return HubAddress(
             base_url=self.base_url,
             api_url=f"{connect}{self.base_url}hub/api",

@@ -182,7 +182,10 @@ def _problems(
         if not _is_empty(settings):
             names = sorted(set().union(*(_sections(cls) for cls in classes)) - {"Configurable", "LoggingConfigurable"})
             first = next(iter(settings), "")
-            yield (section, first), f"there is no section c.{section}{did_you_mean(section, names)}", False
+            words = f"there is no section c.{section}{did_you_mean(section, names)}"
+            if verdicts.of(section, first) is not None:
+                words = f"c.{section} is for authenticators or spawners of a kind that is not in use here."
+            yield (section, first), words, False
         return
     for name, value in settings.items():
         if isinstance(value, Config) and _is_empty(value):
@@ -198,8 +201,9 @@ def _problems(
             continue
         refusal = _refusal(traits, value)
         if refusal:
-            shown = "(hidden)" if SECRET.search(name) else without_passwords(_shown(value))
-            yield (section, name), f"c.{section}.{name} = {shown} is wrong: {refusal}.", True
+            shown = "(hidden)" if value is not None and SECRET.search(name) else without_passwords(_shown(value))
+            hint = " Where it comes from a variable of the environment, that is not set." if value is None else ""
+            yield (section, name), f"c.{section}.{name} = {shown} is wrong: {refusal}.{hint}", True
 
 
 def without_passwords(text: str) -> str:
@@ -336,13 +340,21 @@ def _failure(path: Path, error: BaseException) -> str:
     if not frames:
         return f"{path}: cannot be read: {kind}: {error}. Check that the file is there, readable and UTF-8 text."
     frame = frames[-1]
-    remedy = "Correct the line and start nbhub again."
-    if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition(".")[0] in imports.ROOTS:
-        remedy = "Do without it."
-    elif isinstance(error, ModuleNotFoundError):
-        remedy = f"Install the Python package that has {error.name!r} into the environment of nbhub."
     place = path.with_name(Path(frame.filename).name)
+    remedy = _remedy(error, everything[-1])
     return f"{place}, line {frame.lineno}: {kind}: {error} (`{(frame.line or '')[:120]}`). {remedy}"
+
+
+def _remedy(error: BaseException, where: traceback.FrameSummary) -> str:
+    """Say what to do about what a file raised, which happened there."""
+    if isinstance(error, KeyError) and Path(where.filename).name in ("os.py", "<frozen os>"):
+        return f"Set the environment variable {error.args[0]} for nbhub, or use os.environ.get with a default."
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return "Correct the line and start nbhub again."
+    root = error.name.partition(".")[0]
+    if root in imports.ROOTS - imports.OPEN_ROOTS - imports.OPTIONAL_ROOTS:
+        return "Do without it."
+    return f"Install the Python package that has {root!r} into the environment of nbhub."
 
 
 def _places(path: Path) -> dict[Setting, str]:

@@ -47,8 +47,9 @@ def report(hub: Hub, loaded: config.Loaded, warnings: Sequence[str], say: Say, *
         say(f"cannot start: {words}")
     if missing:
         return 1
-    config.build(hub.spawner_class, hub.config, parent=hub)
+    config.build(hub.spawner_class, hub.config, parent=hub).check_settings()
     source = config.build(hub.authenticator_class, hub.config, parent=hub)
+    source.check_settings()
     hub.declared()
     if words := source.warning():
         say(f"note: {words}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -165,6 +166,11 @@ async def test_a_hook_may_change_what_is_known(attach: Any) -> None:
 
 
 async def test_a_hook_may_refuse_and_must_return_a_model(attach: Any) -> None:
+    asked: list[int] = []
+    waiting = await attach(Source(allow_all=True, post_auth_hook=lambda *given: asked.append(threading.get_ident())))
+    with pytest.raises(Forbidden):
+        await waiting.admit(Identity("ann"))
+    assert asked != [threading.get_ident()]  # one that waits for a database holds up nobody else
     refusing = await attach(Source(allow_all=True, post_auth_hook=lambda source, handler, model: None))
     with pytest.raises(Forbidden):
         await refusing.admit(Identity("ann"))

@@ -168,8 +168,9 @@ c.SimpleLocalProcessSpawner.environment = {"A": "1"}
             "overrides authenticate, which nbhub never calls for this kind",
         ),
         (
-            "from jupyterhub.handlers import BaseHandler\nclass H(BaseHandler):\n    pass",
-            "Put pages of your own into a service with a url",
+            "from oauthenticator.generic import GenericOAuthenticator\nclass G(GenericOAuthenticator):\n"
+            "    def build_userdata_request_headers(self, token, kind): ...",
+            "overrides build_userdata_request_headers, which nbhub never calls; instead of build_userdata",
         ),
     ],
 )

@@ -70,6 +70,8 @@ def test_the_public_address(tmp_path: Path, text: str, address: str) -> None:
         ("c.JupyterHub.hub_bind_url = 'http://192.0.2.1:9'", "http://192.0.2.1:9/hub/api"),
         ("c.JupyterHub.hub_connect_url = 'http://hub:8'\nc.JupyterHub.base_url = '/x/'", "http://hub:8/x/hub/api"),
         ("c.Spawner.hub_connect_url = 'http://gate:7'", "http://gate:7/hub/api"),
+        ("c.JupyterHub.hub_connect_ip = 'hub'\nc.JupyterHub.hub_connect_port = 80", "http://hub:80/hub/api"),
+        ("c.KubeSpawner.hub_connect_port = 8082", "http://127.0.0.1:8082/hub/api"),
     ],
 )
 async def test_where_servers_reach_the_hub(tmp_path: Path, text: str, api: str) -> None:

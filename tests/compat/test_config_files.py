@@ -24,6 +24,12 @@ SOURCE = Path(__file__).parents[2] / "src"
 
 Check = Callable[..., tuple[int, str, str]]
 
+KUBE = "c.JupyterHub.spawner_class = 'kubespawner.KubeSpawner'\nc.KubeSpawner.profile_list = "
+REGEX = (
+    "[{'display_name': 'A', 'profile_options': {'o': {'unlisted_choice': {'enabled': True, 'validation_regex': '['}}}}]"
+)
+SEVERAL = "c.JupyterHub.authenticator_class = 'several'\nc.SeveralAuthenticator.sources = "
+
 
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Check:
@@ -195,6 +201,15 @@ def test_generated_files_pass_the_check(
         ("from dockerspawner import DockerSpawner as D\nc.JupyterHub.spawner_class = D", 1, "container spawner comes"),
         ("c.JupyterHub.authenticator_class = 'ltiauthenticator.LTI13Authenticator'", 1, "does not take part in LTI"),
         ("c.JupyterHub.authenticator_class = 'nativ'", 2, "Did you mean native?"),
+        (f"{KUBE}[{{'slug': 'a'}}]", 2, "profile_list[0] has no `display_name`"),
+        (f"{KUBE}[{{'display_name': 'A', 'kubespawner_override': {{'imag': 'x'}}}}]", 2, "Did you mean image?"),
+        (f"{KUBE}[{{'display_name': 'A'}}, {{'display_name': 'a'}}]", 2, "cannot be told apart by the slug 'a'"),
+        (f"{KUBE}{REGEX}", 2, "validation_regex '[' is not a regular expression"),
+        (f"{KUBE}[{{'display_name': 'A'}}]", 0, "fine. The hub would be at"),
+        (f"{KUBE}[]\nc.KubeSpawner.pod_name_template = 'one'", 2, "has no field for the user"),
+        ("c.JupyterHub.authenticator_class = 'github'", 2, "needs settings that are not there"),
+        (f"{SEVERAL}{{'a': {{'class': 'dummy'}}, 'b': {{'class': 'pam'}}}}", 2, "may both know an alice"),
+        (f"{SEVERAL}{{'a': {{'class': 'dummy', 'allow_all': True}}}}", 0, "fine. The hub would be at"),
         ("def f(:", 2, "line 1: this is not Python"),
     ],
 )

@@ -59,6 +59,8 @@ def test_what_is_not_taken_is_not_there() -> None:
     for section, name in verdicts.names():
         verdict = verdicts.of(section, name)
         assert verdict is not None
+        if section == "Application":
+            continue  # a hub has these of its framework, and does without them
         if not verdict.taken and any(name in cls.class_trait_names(config=True) for cls in takers(section)):
             there.append(f"{section}.{name}")
     assert there == []

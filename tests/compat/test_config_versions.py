@@ -51,7 +51,7 @@ def test_older_names_are_taken_or_explained(tmp_path: Path) -> None:
     assert source.admin_users == {"ada"}
     assert (source.allowed_users, source.blocked_users, source.allowed_groups) == ({"bob"}, {"eve"}, {"staff"})
     text = "\n".join(warnings)
-    for name in ("proxy_cmd", "proxy_api_ip", "proxy_auth_token", "extra_log_file", "oauth_roles", "hub_connect_port"):
+    for name in ("proxy_cmd", "proxy_api_ip", "proxy_auth_token", "extra_log_file", "oauth_roles"):
         assert text.count(f".{name} is ") == 1, name
     assert "replaced: name the scopes with c.Spawner.oauth_client_allowed_scopes" in text
     assert "whitelist" not in text

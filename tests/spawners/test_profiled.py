@@ -129,6 +129,29 @@ async def test_mistakes_in_the_list_are_told_at_the_start_of_the_hub(override: A
             await prepared({}, made(given))
 
 
+@pytest.mark.parametrize(
+    ("profile", "said"),
+    [
+        (
+            {"kubespawner_overide": {}},
+            r"profile_list\[0\] \('A'\): there is no key 'kubespawner_overide'. Did",
+        ),
+        ({"profile_options": {"o": {"choice": {}}}}, "option 'o': there is no key 'choice'. Did you mean choices"),
+        ({"profile_options": {"o": {"choices": {"x": {"defaults": True}}}}}, "choice 'x': there is no key 'defaults'"),
+        ({"profile_options": {"o": {"unlisted_choice": {"enable": True}}}}, "there is no key 'enable'. Did you mean"),
+    ],
+)
+def test_keys_that_are_nearly_right_are_told_of(profile: Any, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        made([{"display_name": "A", **profile}]).check_settings()
+    made([{"display_name": "A", "dynamic_image_building": True, "allowed_teams": []}]).check_settings()
+
+
+def test_several_profiles_that_are_the_default(caplog: pytest.LogCaptureFixture) -> None:
+    made([{"display_name": name, "default": True} for name in ("A", "B")]).check_settings()
+    assert "profile_list: A, B are all marked as default; the first of them is." in caplog.text
+
+
 async def test_choices_are_looked_at_too() -> None:
     option = {"choices": {"x": {"kubespawner_override": {"imag": "x"}}}}
     with pytest.raises(ConfigError, match="Profile 'a', option 'o', 'x': kubespawner_override: there is no setting"):

@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 from cryptography.fernet import InvalidToken
 
+from nbhub import hooks
 from nbhub.authenticators import managed_roles
-from nbhub.authenticators.base import Authenticator, Identity, awaited, to_model
+from nbhub.authenticators.base import Authenticator, Identity, to_model
 from nbhub.core.model import User
 from nbhub.core.secrets import Keys
 from nbhub.errors import BadRequest, ConfigError, Forbidden
@@ -156,7 +157,7 @@ class Admission:
             user = await users.get(tx, found.name)
             known = await identities.get(tx, user.id) if user is not None else None
         old = None if known is None else self.opened(known.auth_state)
-        state = await awaited(self._source.reconcile_auth_state_hook(self._source, to_model(found), old))
+        state = await hooks.call(self._source.reconcile_auth_state_hook, self._source, to_model(found), old)
         if state is not None and not isinstance(state, Mapping):
             raise ConfigError("reconcile_auth_state_hook has to return the auth_state to keep: a dict, or None.")
         return replace(found, auth_state=state)

@@ -7,7 +7,6 @@ through `normalize`; `admit` asks the rules who may enter and who is an administ
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from traitlets import Any as AnyTrait
 from traitlets import Bool, Dict, Int, Set, Unicode, default, validate
 from traitlets.config import LoggingConfigurable
 
+from nbhub import hooks
 from nbhub.authenticators.throttle import Throttle
 from nbhub.errors import BadRequest, ConfigError, Forbidden
 from nbhub.store import users
@@ -158,8 +158,12 @@ class Authenticator(LoggingConfigurable):
         self._clock = clock
         self._throttle = Throttle(store)
 
+    def check_settings(self) -> None:
+        """Find out what is wrong with the settings by themselves, without asking anything; raises ConfigError."""
+
     async def check(self) -> None:
         """Find out at start what would only fail at the first login; raises ConfigError."""
+        self.check_settings()
 
     async def close(self) -> None:
         """Let go of connections; called once, at the end."""
@@ -288,7 +292,7 @@ class Authenticator(LoggingConfigurable):
     async def _hooked(self, identity: Identity, handler: Any) -> Identity:
         if self.post_auth_hook is None:
             return identity
-        model = await awaited(self.post_auth_hook(self, handler, to_model(identity)))
+        model = await hooks.call(self.post_auth_hook, self, handler, to_model(identity))
         if model is None:
             raise Forbidden(self.refusal(identity))
         return from_model(model, identity)
@@ -416,11 +420,6 @@ def from_model(model: Any, before: Identity) -> Identity:
         auth_state=model.get("auth_state"),
         roles=None if roles is None else tuple(roles),
     )
-
-
-async def awaited(value: Any) -> Any:
-    """Return the value, after waiting for it if it has to be waited for."""
-    return await value if inspect.isawaitable(value) else value
 
 
 def check_password(password: str) -> None:

@@ -93,7 +93,7 @@ class LDAPAuthenticator(GroupRules, PasswordAuthenticator):
         self._directory = Directory(place)
         self._threads = Threads(8, self.ldap_timeout * 2, f"The directory {self.server_address}")
 
-    async def check(self) -> None:
+    def check_settings(self) -> None:
         """See Authenticator."""
         missing = [] if self.server_address else ["server_address"]
         if self.lookup_dn or self.search_filter:

@@ -91,6 +91,7 @@ class NativeAuthenticator(PasswordAuthenticator):
 
     async def check(self) -> None:
         """See Authenticator."""
+        await super().check()
         self._rule_at_start = await self.signup_rule()
 
     def warning(self) -> str:

@@ -13,8 +13,9 @@ from urllib.parse import urlencode, urlsplit
 from traitlets import Any as AnyTrait
 from traitlets import Bool, Dict, List, TraitError, Unicode, Union, default, validate
 
+from nbhub import hooks
 from nbhub.authenticators import openid
-from nbhub.authenticators.base import Departure, GroupRules, Identity, RedirectAuthenticator, awaited
+from nbhub.authenticators.base import Departure, GroupRules, Identity, RedirectAuthenticator
 from nbhub.authenticators.openid import Metadata, OpenID
 from nbhub.authenticators.provider import Provider, Reply, at
 from nbhub.config import Duration
@@ -156,7 +157,7 @@ class OAuthenticator(GroupRules, RedirectAuthenticator):
         """See Authenticator."""
         return self.login_name
 
-    async def check(self) -> None:
+    def check_settings(self) -> None:
         """See Authenticator."""
         missing = [name for name in ("client_id", "client_secret") if not getattr(self, name)]
         if not self.issuer:
@@ -301,7 +302,7 @@ class OAuthenticator(GroupRules, RedirectAuthenticator):
     async def identity_of(self, told: dict[str, Any], kept: dict[str, Any]) -> Identity:
         """Return who this is; presets add what only their provider knows."""
         if self.modify_auth_state_hook is not None:
-            kept = await awaited(self.modify_auth_state_hook(self, kept))
+            kept = await hooks.call(self.modify_auth_state_hook, self, kept)
         missing = set(self.allowed_scopes) - set(kept.get("scope") or ())
         if missing:
             raise Forbidden(f"You have not granted what this hub needs: {', '.join(sorted(missing))}. Try again.")
@@ -348,7 +349,7 @@ class OAuthenticator(GroupRules, RedirectAuthenticator):
     async def refresh(self, name: str, auth_state: Mapping[str, Any] | None) -> Identity | bool:
         """See Authenticator. Without a state that was kept there is nothing to ask with."""
         if self.refresh_user_hook is not None:
-            answer = await awaited(self.refresh_user_hook(self, name, auth_state))
+            answer = await hooks.call(self.refresh_user_hook, self, name, auth_state)
             if answer is not None:
                 return bool(answer)
         if not auth_state or not auth_state.get("access_token"):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from traitlets import Bool, Dict, List, Set, Unicode, default
+from traitlets import Bool, Dict, List, Set, Unicode, Union, default
 
 from nbhub.authenticators.base import Identity
 from nbhub.authenticators.oauth import OAuthenticator, from_environment
@@ -155,9 +155,9 @@ class GoogleOAuthenticator(OAuthenticator):
 
     label = "Google"
 
-    hosted_domain = List(
-        Unicode(),
-        help="Domains whose accounts may log in; with exactly one, names are what stands before the @.",
+    hosted_domain = Union(
+        [List(Unicode()), Unicode()],
+        help="Domains whose accounts may log in, a list or one; with exactly one, names are what stands before the @.",
     ).tag(config=True)
     strip_domain = Bool(
         help="Names are what stands before the @, for addresses in hosted_domain. By default where that is one domain; "
@@ -166,7 +166,7 @@ class GoogleOAuthenticator(OAuthenticator):
 
     @default("strip_domain")
     def _strips(self) -> bool:
-        return len(self.hosted_domain) == 1
+        return len(self._domains) == 1
 
     @default("issuer")
     def _issuer(self) -> str:
@@ -192,10 +192,15 @@ class GoogleOAuthenticator(OAuthenticator):
         if told.get("email_verified", told.get("verified_email")) is not True:
             raise Forbidden("Google has not verified your email address. Verify it there, then log in again.")
         domain = name.rpartition("@")[2].lower()
-        allowed = [allowed.lower() for allowed in self.hosted_domain]
+        allowed = [allowed.lower() for allowed in self._domains]
         if allowed and (domain not in allowed or str(told.get("hd", "")).lower() not in allowed):
             raise Forbidden(f"Accounts of {domain} may not log in here. Use one of {', '.join(allowed)}.")
         return name.rpartition("@")[0] if self.strip_domain and allowed else name
+
+    @property
+    def _domains(self) -> list[str]:
+        given = self.hosted_domain or []
+        return [given] if isinstance(given, str) else given
 
 
 class AzureAdOAuthenticator(OAuthenticator):
@@ -230,11 +235,11 @@ class AzureAdOAuthenticator(OAuthenticator):
     def _groups(self) -> str:
         return "groups"
 
-    async def check(self) -> None:
+    def check_settings(self) -> None:
         """See Authenticator."""
         if not self.issuer:
             raise ConfigError(f"c.{type(self).__name__}.tenant_id is not set; it names your organisation's tenant.")
-        await super().check()
+        super().check_settings()
 
 
 class KeycloakOAuthenticator(OAuthenticator):
@@ -246,12 +251,12 @@ class KeycloakOAuthenticator(OAuthenticator):
     def _groups(self) -> str:
         return "groups"
 
-    async def check(self) -> None:
+    def check_settings(self) -> None:
         """See Authenticator."""
         if not self.issuer:
             name = type(self).__name__
             raise ConfigError(f"c.{name}.issuer is not set; it is https://<Keycloak>/realms/<realm>.")
-        await super().check()
+        super().check_settings()
 
 
 class Auth0OAuthenticator(OAuthenticator):
@@ -295,12 +300,12 @@ class Auth0OAuthenticator(OAuthenticator):
     def _logout(self) -> str:
         return from_environment("OAUTH_LOGOUT_REDIRECT_URL", otherwise=f"https://{self.auth0_domain}/v2/logout")
 
-    async def check(self) -> None:
+    def check_settings(self) -> None:
         """See Authenticator."""
         if not self.auth0_domain:
             name = type(self).__name__
             raise ConfigError(f"c.{name}.auth0_domain (or auth0_subdomain) is not set; it names your tenant.")
-        await super().check()
+        super().check_settings()
 
     def name_in(self, told: Mapping[str, Any]) -> str:
         """See OAuthenticator. An address that Auth0 has not verified is refused."""
@@ -348,9 +353,9 @@ class CILogonOAuthenticator(OAuthenticator):
     def _offer(self) -> dict[str, str]:
         return {"selected_idp": ",".join(self.shown_idps or sorted(self.allowed_idps))}
 
-    async def check(self) -> None:
+    def check_settings(self) -> None:
         """See Authenticator."""
-        await super().check()
+        super().check_settings()
         if not self.allowed_idps:
             raise ConfigError(f"c.{type(self).__name__}.allowed_idps is empty; name the institutions that may log in.")
         for idp, rule in self.allowed_idps.items():

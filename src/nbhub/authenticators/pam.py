@@ -55,6 +55,7 @@ class PAMAuthenticator(LocalAuthenticator, PasswordAuthenticator):
 
     async def check(self) -> None:
         """See Authenticator."""
+        await super().check()
         pam_library.load()
         if "/" in self.service or not any((folder / self.service).is_file() for folder in FOLDERS):
             places = " or ".join(map(str, FOLDERS))

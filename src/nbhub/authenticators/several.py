@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from traitlets import Bool, Dict, TraitError
@@ -48,7 +49,6 @@ class SeveralAuthenticator(Authenticator):
     def attach(self, store: Store, clock: Callable[[], float]) -> None:
         """See Authenticator."""
         super().attach(store, clock)
-        self._made = {name: self._make(name, dict(given)) for name, given in self._checked().items()}
         for source in self._made.values():
             source.attach(store, clock)
         self.manage_groups = any(source.manage_groups for source in self._made.values())
@@ -62,25 +62,31 @@ class SeveralAuthenticator(Authenticator):
         managing = [source for source in self._made.values() if source.manage_roles]
         return [role for source in managing for role in await source.load_managed_roles()]
 
-    async def check(self) -> None:
+    def check_settings(self) -> None:
         """See Authenticator."""
         for name, source in self._made.items():
             if isinstance(source, LocalAuthenticator | NativeAuthenticator) and self._prefix(name):
                 whose = "this machine" if isinstance(source, LocalAuthenticator) else "the hub itself"
                 raise ConfigError(f"{self._place(name)} is about accounts of {whose}; it cannot have a prefix.")
-            await source.check()
-            if source.before_start() is not None or source.after_stop() is not None:
-                raise ConfigError(
-                    f"{self._place(name)} does something before servers start (open_sessions, pre_spawn_start), which "
-                    "only the one source of a hub can. Use it alone, or c.Spawner.pre_spawn_hook."
-                )
-        bare = [name for name in self._made if not self._prefix(name)]
+            source.check_settings()
+        bare = [name for name in self.sources if not self._prefix(name)]
         if len(bare) > 1 and not self.same_names:
             raise ConfigError(
                 f"The sources {' and '.join(bare)} may both know an alice, who are two people. Give all but one of "
                 "them a prefix, such as 'prefix': 'github-', or say that names mean the same people everywhere: "
                 f"c.{type(self).__name__}.same_names = True."
             )
+
+    async def check(self) -> None:
+        """See Authenticator."""
+        await super().check()
+        for name, source in self._made.items():
+            await source.check()
+            if source.before_start() is not None or source.after_stop() is not None:
+                raise ConfigError(
+                    f"{self._place(name)} does something before servers start (open_sessions, pre_spawn_start), which "
+                    "only the one source of a hub can. Use it alone, or c.Spawner.pre_spawn_hook."
+                )
 
     async def close(self) -> None:
         """See Authenticator."""
@@ -165,6 +171,10 @@ class SeveralAuthenticator(Authenticator):
         return "" if source is None else await source.logout_from(origin, auth_state, back)
 
     # -- from the settings -----------------------------------------------------------------------------------------
+
+    @cached_property
+    def _made(self) -> Mapping[str, Authenticator]:
+        return {name: self._make(name, dict(given)) for name, given in self._checked().items()}
 
     def _checked(self) -> Mapping[str, Mapping[str, Any]]:
         if not self.sources:

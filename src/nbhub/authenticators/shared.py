@@ -34,7 +34,7 @@ class SharedPasswordAuthenticator(PasswordAuthenticator):
         help="Further passwords, and the groups that each makes a member of; needs manage_groups.",
     ).tag(config=True)
 
-    async def check(self) -> None:
+    def check_settings(self) -> None:
         """See Authenticator."""
         user, admin = self.user_password or "", self.admin_password or ""
         for name, password, shortest in (

@@ -30,6 +30,7 @@ MODULES: Mapping[str, str] = {
     "jupyterhub.handlers.base": "handlers",
     "jupyterhub.handlers.login": "handlers",
     "jupyterhub.handlers.pages": "handlers",
+    "jupyterhub.proxy": "proxy",
     "jupyterhub.spawner": "spawner",
     "jupyterhub.traitlets": "kinds",
     "jupyterhub.utils": "utils",
@@ -42,6 +43,15 @@ MODULES: Mapping[str, str] = {
     "sudospawner": "missing_spawners",
     "batchspawner": "missing_spawners",
     "wrapspawner": "missing_spawners",
+    "yarnspawner": "missing_spawners",
+    "simplespawner": "spawner",
+    "firstuseauthenticator": "missing_authenticators",
+    "firstuseauthenticator.firstuseauthenticator": "missing_authenticators",
+    "multiauthenticator": "missing_authenticators",
+    "jhub_cas_authenticator": "missing_authenticators",
+    "jhub_cas_authenticator.cas_auth": "missing_authenticators",
+    "jhub_remote_user_authenticator": "missing_authenticators",
+    "jhub_remote_user_authenticator.remote_user_auth": "missing_authenticators",
     "dummyauthenticator": "auth",
     "tmpauthenticator": "auth",
     "nativeauthenticator": "auth",
@@ -62,16 +72,24 @@ MODULES: Mapping[str, str] = {
         )
     },
     "tornado": "tornado",
+    "tornado.gen": "tornado_gen",
+    "tornado.httpclient": "tornado_http",
+    "tornado.httputil": "tornado_http",
     "tornado.web": "tornado",
     **{
         f"{package}{name}": "kubernetes_client"
         for package in ("kubernetes", "kubernetes_asyncio")
-        for name in ("", ".client", ".client.models", ".client.rest", ".client.exceptions", ".config")
+        for name in (
+            *("", ".client", ".client.models", ".client.rest", ".client.exceptions", ".client.api_client"),
+            *(".config", ".config.config_exception", ".stream", ".watch", ".utils", ".dynamic"),
+        )
     },
 }
 ROOTS = frozenset(name.partition(".")[0] for name in MODULES)
 OPEN_ROOTS = frozenset({"tornado"})  # whose other modules may come from the real package
 OPTIONAL_ROOTS = frozenset({"kubernetes", "kubernetes_asyncio"})  # the real package is taken if there
+
+_SAID = ("__version__",)  # what modules say of themselves
 
 _lock = threading.RLock()
 
@@ -83,15 +101,31 @@ def pretending() -> Iterator[None]:
         if any(isinstance(finder, _Finder) for finder in sys.meta_path):
             yield
             return
-        finder = _Finder()
-        before = _taken_out()
+        finder = _Finder(_taken_out())
         sys.meta_path.insert(0, finder)
         try:
             yield
         finally:
             sys.meta_path.remove(finder)
             _taken_out()
-            sys.modules.update(before)
+            sys.modules.update(finder.real)
+
+
+def genuine(name: str) -> types.ModuleType:
+    """Import a module of the others as it is, also while a file is executed; raises ModuleNotFoundError."""
+    with _lock:
+        finder = next((finder for finder in sys.meta_path if isinstance(finder, _Finder)), None)
+        if finder is None:
+            return importlib.import_module(name)
+        sys.meta_path.remove(finder)
+        ours = _taken_out()
+        sys.modules.update(finder.real)
+        try:
+            return importlib.import_module(name)
+        finally:
+            finder.real = _taken_out()
+            sys.modules.update(ours)
+            sys.meta_path.insert(0, finder)
 
 
 def file_builtins() -> dict[str, Any]:
@@ -113,6 +147,9 @@ def _taken_out() -> dict[str, types.ModuleType]:
 
 class _Finder(MetaPathFinder):
     """Answers for the names in MODULES, and refuses others of the same packages."""
+
+    def __init__(self, real: dict[str, types.ModuleType]) -> None:
+        self.real = real  # what was imported under these names before
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
@@ -153,7 +190,8 @@ class _Loader(Loader):
                 return found
 
             module.__dict__["__getattr__"] = find
-        module.__dict__.update({name: value for name, value in vars(ours).items() if not name.startswith("_")})
+        theirs = {name: value for name, value in vars(ours).items() if not name.startswith("_")}
+        module.__dict__.update(theirs | {name: vars(ours)[name] for name in _SAID if name in vars(ours)})
 
 
 def _is_real(root: str) -> bool:

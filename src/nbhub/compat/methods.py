@@ -14,7 +14,7 @@ _OWN = "write a spawner of nbhub's own kind (nbhub.spawners.base.Spawner)"
 _TEXTS = frozenset(("custom_html",))  # what counts although it is no method
 
 AUTHENTICATOR: Mapping[str, str] = {
-    "get_handlers": _PAGES,
+    "get_handlers": f"{_PAGES}; to log out at the provider too, set c.OAuthenticator.logout_redirect_url",
     "login_url": "use an authenticator that leads to a page of its own, such as generic-oauth",
     "logout_url": "use an authenticator that leads to a page of its own, such as generic-oauth",
     "get_custom_html": _TEMPLATES,
@@ -23,12 +23,31 @@ AUTHENTICATOR: Mapping[str, str] = {
     "run_post_auth_hook": "set c.Authenticator.post_auth_hook",
     "update_auth_model": "set c.Authenticator.post_auth_hook",
     "delete_user": "clean up in post_spawn_stop or c.Spawner.post_stop_hook",
-    "system_user_exists": "make accounts in add_user",
-    "add_system_user": "make accounts in add_user, or set c.LocalAuthenticator.add_user_cmd",
     "build_auth_state_dict": "set c.Authenticator.post_auth_hook",
     "user_info_to_username": "set username_claim to a function",
     "token_to_user": "set c.Authenticator.post_auth_hook",
     "get_user_groups": "set auth_state_groups_key, or c.Authenticator.post_auth_hook",
+    **dict.fromkeys(
+        ("build_access_tokens_request_params", "get_token_info"),
+        "set c.OAuthenticator.token_params to what else the provider wants to know",
+    ),
+    **dict.fromkeys(
+        ("build_userdata_request_headers", "httpfetch"),
+        "let the provider tell what is needed in its ID token (c.OAuthenticator.userdata_from_id_token)",
+    ),
+    "get_callback_url": "set c.OAuthenticator.oauth_callback_url",
+    "get_next_url": "set c.JupyterHub.default_url",
+    **dict.fromkeys(
+        ("login_handler", "callback_handler", "logout_handler"),
+        "set c.OAuthenticator.authorize_url, token_url and logout_redirect_url; " + _PAGES,
+    ),
+}
+
+# Of classes that make accounts; in others these are names of the file's own.
+LOCAL_AUTHENTICATOR: Mapping[str, str] = {
+    "system_user_exists": "make accounts in add_user",
+    "add_system_user": "make accounts in add_user, or set c.LocalAuthenticator.add_user_cmd",
+    "add_user_to_group": "do it in add_user",
 }
 
 SPAWNER: Mapping[str, str] = {
@@ -40,8 +59,9 @@ SPAWNER: Mapping[str, str] = {
     "load_state": _OWN,
     "clear_state": _OWN,
     "get_url": _OWN,
-    "make_preexec_fn": "set c.LocalProcessSpawner.popen_kwargs",
-    "user_env": "use get_env",
+    "make_preexec_fn": "derive from SimpleLocalProcessSpawner where servers are to run as the hub's own user, else set "
+    "c.LocalProcessSpawner.popen_kwargs",
+    "set_user_setuid": "derive from SimpleLocalProcessSpawner where servers are to run as the hub's own user",
     "rename": _OWN,
     "create_certs": "there are no internal certificates",
     "move_certs": "there are no internal certificates",
@@ -50,6 +70,8 @@ SPAWNER: Mapping[str, str] = {
     "options_from_query": "use options_from_form, which takes what an address carries as well",
     "run_pre_spawn_hook": "set c.Spawner.pre_spawn_hook",
     "run_post_stop_hook": "set c.Spawner.post_stop_hook",
+    "template_namespace": "fill in what is needed in c.Spawner.pre_spawn_hook",
+    "server_url": _OWN,
     "run_auth_state_hook": "set c.Spawner.auth_state_hook",
     **dict.fromkeys(
         ("get_pod_manifest", "get_service_manifest", "get_secret_manifest", "get_namespace_manifest"),

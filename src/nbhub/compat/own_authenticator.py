@@ -18,7 +18,8 @@ from nbhub.authenticators.base import (
     from_model,
     to_model,
 )
-from nbhub.compat import methods
+from nbhub.authenticators.local import LocalAuthenticator
+from nbhub.compat import attributes, methods
 from nbhub.core.model import User
 from nbhub.errors import BadRequest, ConfigError, NbhubError, NotFound
 from nbhub.spawners.one_server import Owner, Subject
@@ -72,6 +73,9 @@ class FileAuthenticator(Authenticator):
         if cls.__module__.startswith("nbhub."):
             return
         methods.refuse(cls, methods.AUTHENTICATOR)
+        if issubclass(cls, LocalAuthenticator):
+            methods.refuse(cls, methods.LOCAL_AUTHENTICATOR)
+        attributes.become_defaults(cls)
         own = vars(cls)
         if "authenticate" in own:
             if issubclass(cls, RedirectAuthenticator | VisitAuthenticator):
@@ -109,6 +113,10 @@ class FileAuthenticator(Authenticator):
             return self.allow_all or bool(await hooks.call(self.check_allowed, name, model))
         finally:
             _existing.reset(mark)
+
+    def allows_somebody(self) -> bool:
+        """See Authenticator. Who decides by a method of the file's own need no settings."""
+        return self._overrides("check_allowed") or super().allows_somebody()
 
     async def admit(self, identity: Identity, handler: Any = None) -> Identity:
         """See Authenticator."""

@@ -70,6 +70,8 @@ def _take(done: Translation, section: str, name: str, value: Any) -> Iterator[tu
     verdict, ours = verdicts.of(section, name), "Hub" if section == "JupyterHub" else section
     if isinstance(value, LazyConfigValue) and not value.to_dict():
         return  # only looked at
+    if value is None and section.endswith("LDAPAuthenticator"):
+        return  # means there what an empty text means here
     if verdict is None or verdict.kind == "ours":
         done.config.merge(Config({ours: Config({name: value})}))
         done.origins[ours, name] = (section, name)

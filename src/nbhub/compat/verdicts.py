@@ -8,6 +8,11 @@ from functools import cache
 from pathlib import Path
 
 TABLE = Path(__file__).with_name("verdicts.toml")
+# Spawners of one batch system each, which are all the same to nbhub.
+BATCH = (
+    *("SlurmSpawner", "TorqueSpawner", "MoabSpawner", "PBSSpawner", "LsfSpawner", "GridengineSpawner"),
+    *("CondorSpawner", "BatchSpawnerBase", "BatchSpawnerRegexStates"),
+)
 KINDS = ("replaced", "not needed", "not supported", "later")
 
 
@@ -38,7 +43,7 @@ def of(section: str, name: str) -> Verdict | None:
 
 def of_section(section: str) -> Verdict | None:
     """Return what becomes of a whole section; None where its settings are looked at one by one."""
-    text = _table()["sections"].get(section)
+    text = _table()["sections"].get("BatchSpawner" if section in BATCH else section)
     return None if text is None else _parsed(text)
 
 

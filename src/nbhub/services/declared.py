@@ -220,8 +220,10 @@ def _role(item: Any, custom: Collection[str], setting: str = "Hub.load_roles") -
             "out, or give a role of another name."
         )
     _check_scopes(where, scopes or (), custom)
-    if "inherit" in (scopes or ()) and name != role_rules.TOKEN:
-        raise ConfigError(f"{where}: the scope inherit means something in tokens only.")
+    if "inherit" in (scopes or ()) and name not in (role_rules.TOKEN, role_rules.SERVER):
+        raise ConfigError(
+            f"{where}: the scope inherit means something in tokens only, so in the roles token and server."
+        )
     held = {key: _texts(where, item, key) if item.get(key) is not None else None for key in _HOLDERS}
     return RoleSpec(name=name, description=item.get("description"), scopes=scopes, **held)
 

@@ -184,8 +184,12 @@ class Spawner(ForOneServer, LoggingConfigurable):
         await guarded(subject, "post_stop_hook", self.post_stop_hook, one)
         await guarded(subject, "post_spawn_stop", self.after_stop, one.user, one)
 
+    def check_settings(self) -> None:
+        """Raise ConfigError for what is wrong with the settings by themselves, wherever the hub will run."""
+
     async def check(self) -> None:
         """Raise ConfigError if servers cannot be started here at all; called once before the hub serves."""
+        self.check_settings()
 
     def examine(self, hub: HubAddress, *, quick: bool, image: str) -> AsyncIterator[Finding]:
         """Say how the place is where servers run, for `nbhub doctor`; leaves nothing behind.

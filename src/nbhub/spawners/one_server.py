@@ -31,7 +31,7 @@ log = logging.getLogger("nbhub.servers")
 
 AuthState = Callable[[], Awaitable[Mapping[str, Any] | None]]
 HOOKS = ("auth_state_hook", "group_overrides", "apply_user_options", "pre_spawn_hook")
-METHODS = ("get_env", "get_args", "pre_spawn_start")
+METHODS = ("get_env", "user_env", "get_args", "pre_spawn_start")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +114,8 @@ async def prepare(spawner: Spawner, subject: Subject) -> Prepared:
     await one.load_user_options()
     await one.settle()
     environment = await guarded(subject, "environment", one.get_env)
+    if _is_overridden(spawner, "user_env"):
+        environment = await guarded(subject, "user_env", one.user_env, environment)
     arguments = await guarded(subject, "args", one.get_args)
     scopes = await _value(subject, "server_token_scopes", one)
     allowed = await _value(subject, "oauth_client_allowed_scopes", one)
@@ -323,6 +325,10 @@ class ForOneServer:
         """Return the variables that the configuration sets; a class in the file may add to them."""
         one: Any = self
         return {name: value(one) if callable(value) else value for name, value in one.environment.items()}
+
+    def user_env(self, env: dict[str, Any]) -> dict[str, Any]:
+        """Return the variables with those that say who somebody is; a class in the file may put others into it."""
+        return env
 
     def get_args(self) -> list[str]:
         """Return the arguments after the command; a class in the file may add to them."""

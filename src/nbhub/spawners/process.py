@@ -108,12 +108,15 @@ class ProcessSpawner(Spawner):
         else:
             yield findings.ok("command of servers", f"{next(iter(self.shell_cmd or self.cmd))} is installed")
 
+    def check_settings(self) -> None:
+        process_checks.popen_kwargs(self.popen_kwargs)
+        process_checks.port_range(self.port, self.port_first, self.port_last)
+
     async def check(self) -> None:
+        await super().check()
         process_checks.platform()
         process_checks.command(self.cmd, self.shell_cmd, os.environ.get("PATH", os.defpath))
         process_checks.folder(self.run_folder)
-        process_checks.popen_kwargs(self.popen_kwargs)
-        process_checks.port_range(self.port, self.port_first, self.port_last)
 
     async def start(self, launch: Launch) -> AsyncIterator[Checkpoint]:
         account = await asyncio.to_thread(self.account, launch)

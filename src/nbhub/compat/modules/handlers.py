@@ -1,22 +1,13 @@
-"""Stands for `jupyterhub.handlers`: pages are nbhub's own, so these can be imported and not derived from."""
+"""Stands for `jupyterhub.handlers`: pages are nbhub's own. Classes that derive from these are never called.
+
+A file may write them; what would use them (`extra_handlers`, `get_handlers`) is told of or refused where it stands.
+"""
 
 from __future__ import annotations
-
-from typing import Any
-
-from nbhub.errors import ConfigError
 
 
 class BaseHandler:
     """A page of JupyterHub."""
-
-    def __init_subclass__(cls, **arguments: Any) -> None:
-        if cls.__module__ != __name__:
-            raise ConfigError(
-                f"The class {cls.__name__} is a page for JupyterHub's web server, which nbhub does not have. Put pages "
-                "of your own into a service with a url (c.JupyterHub.services), words and looks into templates "
-                "(c.JupyterHub.template_paths)."
-            )
 
 
 class LoginHandler(BaseHandler):

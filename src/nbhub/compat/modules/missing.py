@@ -6,8 +6,6 @@ from typing import ClassVar
 
 from nbhub.compat import verdicts
 
-_BATCH = ("SlurmSpawner", "TorqueSpawner", "PBSSpawner", "LsfSpawner", "GridengineSpawner", "CondorSpawner")
-
 
 class Missing:
     """A class that is known by its name only; `advice` is said where the name has no verdict of its own."""
@@ -18,7 +16,7 @@ class Missing:
     def words(cls) -> str:
         """Say why there is no such class, and what to do."""
         for base in cls.__mro__:
-            verdict = verdicts.of_section("BatchSpawner" if base.__name__ in _BATCH else base.__name__)
+            verdict = verdicts.of_section(base.__name__)
             if verdict is not None:
                 return f"{base.__name__} is {verdict}"
         return f"nbhub has no {cls.__name__}. {cls.advice}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nbhub.compat import methods
+from nbhub.compat import attributes, methods
 from nbhub.spawners import base, process
 
 
@@ -21,6 +21,7 @@ class FileSpawner(base.Spawner):
         if cls.__module__.startswith("nbhub."):
             return
         methods.refuse(cls, methods.SPAWNER)
+        attributes.become_defaults(cls)
         reader = vars(cls).get("options_from_form")
         if callable(reader):
             cls.own_form_reader = reader

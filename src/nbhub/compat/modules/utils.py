@@ -5,14 +5,25 @@ from __future__ import annotations
 import asyncio
 import inspect
 import random
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 from nbhub.core.secrets import new_token
 
-__all__ = ["exponential_backoff", "isoformat", "maybe_future", "new_token", "url_path_join", "utcnow"]
+__all__ = [
+    "exponential_backoff",
+    "isoformat",
+    "maybe_future",
+    "new_token",
+    "random_port",
+    "url_escape_path",
+    "url_path_join",
+    "utcnow",
+]
 
 
 def url_path_join(*pieces: str) -> str:
@@ -21,6 +32,19 @@ def url_path_join(*pieces: str) -> str:
     middle = "/".join(stripped for piece in pieces if (stripped := piece.strip("/")))
     joined = f"{'/' if begins else ''}{middle}{'/' if ends else ''}"
     return "/" if joined == "//" else joined
+
+
+def url_escape_path(path: str, safe: str = "@!:$&'()*+,;=~") -> str:
+    """Return a text as one part of the path of a URL, or as several of them."""
+    return quote(path, safe="/" + safe)
+
+
+def random_port() -> int:
+    """Return a port of this machine that nobody listens on at the moment."""
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        port: int = taken.getsockname()[1]
+        return port
 
 
 async def maybe_future(value: Any) -> Any:

@@ -34,13 +34,17 @@ class ProfiledSpawner(KubeSettings):
         own_form = type(self).get_options_form is not ProfiledSpawner.get_options_form
         return bool(self.options_form or self.profile_list) or own_form
 
-    async def check(self) -> None:
+    def check_settings(self) -> None:
         """See Spawner; a list that depends on the user is looked at when there is one."""
-        await super().check()
+        super().check_settings()
         if callable(self.profile_list):
             return
         one: Any = one_server.one_server(self, Subject(User(0, "somebody")))
-        for profile in profiles.parse(self.profile_list or []):
+        found = profiles.parse(self.profile_list or [])
+        usual = [profile.display_name for profile in found if profile.default]
+        if len(usual) > 1:
+            log.warning("profile_list: %s are all marked as default; the first of them is.", ", ".join(usual))
+        for profile in found:
             chosen = profiles.Chosen(profile, (), {})
             for where, override in (*chosen.overrides(), *_of_choices(profile)):
                 _check_override(one, where, override)

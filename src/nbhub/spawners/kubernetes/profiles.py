@@ -3,12 +3,13 @@
     profiles = parse(profile_list)            # ConfigError names the profile and the key
     chosen = choose(profiles, user_options)   # BadRequest names the option, its value and what is allowed
 
-A profile is a set of overrides with a name; its options refine it. Keys that are not known here are left alone: forms
-of an operator's own may use them.
+A profile is a set of overrides with a name; its options refine it. Keys that are not known here are left alone, since
+forms of an operator's own may use them, unless they look like a known one that is misspelt.
 """
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import html
 import re
@@ -151,12 +152,29 @@ def _check_distinct(profiles: Sequence[Profile]) -> None:
             taken[name] = profile
 
 
+_NAMES = ("display_name", "description", "slug", "default", "kubespawner_override")
+_KEYS = (*_NAMES, "profile_options")
+_OPTION_KEYS = ("display_name", "description", "choices", "unlisted_choice")
+_UNLISTED_KEYS = (
+    *("enabled", "display_name", "display_name_in_choices", "description_in_choices", "validation_regex"),
+    *("validation_message", "kubespawner_override"),
+)
+
+
+def _check_spelling(given: Mapping[Any, Any], known: Sequence[str], where: str) -> None:
+    for key in given:
+        near = [] if key in known else difflib.get_close_matches(str(key).lower(), known, n=1, cutoff=0.85)
+        if near:
+            raise ConfigError(f"{where}: there is no key {ascii(key)[:60]}. Did you mean {near[0]}?")
+
+
 def _profile(given: Any, where: str) -> Profile:
     given = _mapping(given, where)
     name = _text(given, "display_name", where)
     if not name.strip():
         raise ConfigError(f"{where} has no `display_name`. Every profile needs one; users see it.")
     where = f"{where} ({name!r})"
+    _check_spelling(given, _KEYS, where)
     slug = _text(given, "slug", where) or slugify(name)
     if not slug.isprintable() or slug != slug.strip():
         raise ConfigError(f"{where}: the `slug` {slug!r} cannot be sent by a form. Use letters, digits and dashes.")
@@ -176,6 +194,7 @@ def _option(key: str, given: Any, where: str) -> Option:
     if key == "profile" or not key or key.endswith(f"--{UNLISTED}"):
         raise ConfigError(f"{where}: this name means something else already. Choose another one.")
     given = _mapping(given, where)
+    _check_spelling(given, _OPTION_KEYS, where)
     choices = _mapping(given.get("choices") or {}, f"{where}: choices")
     option = Option(
         key=key,
@@ -194,6 +213,7 @@ def _choice(key: str, given: Any, where: str) -> Choice:
     if key == UNLISTED:
         raise ConfigError(f"{where}: this name means something else already. Choose another one.")
     given = _mapping(given, where)
+    _check_spelling(given, _NAMES, where)
     return Choice(
         key=key,
         display_name=_text(given, "display_name", where) or key,
@@ -206,6 +226,7 @@ def _choice(key: str, given: Any, where: str) -> Choice:
 def _unlisted(given: Any, where: str) -> Unlisted | None:
     where = f"{where}: unlisted_choice"
     given = _mapping(given, where)
+    _check_spelling(given, _UNLISTED_KEYS, where)
     if not given.get("enabled", False):
         return None
     expression = _text(given, "validation_regex", where)

@@ -67,10 +67,14 @@ class KubeSpawner(ProfiledSpawner):
             self._backend = Backend(api, cache, scope, now=self.clock, patience=lambda: self.patience)
         return self._backend
 
-    async def check(self) -> None:
-        """See Spawner: the settings make pods, the API server is known, and lets the hub see pods."""
-        await super().check()
+    def check_settings(self) -> None:
+        """See Spawner: the settings make pods."""
+        super().check_settings()
         checking.check(self, named_servers=bool(getattr(self.parent, "allow_named_servers", False)))
+
+    async def check(self) -> None:
+        """See Spawner: the API server is known, and lets the hub see pods."""
+        await super().check()
         backend = self.backend
         try:
             async with asyncio.timeout(CHECK_SECONDS):
