@@ -127,6 +127,7 @@ def test_no_secret_is_shown(run: Run, tmp_path: Path) -> None:
         "c.Hub.authenticator_class = 'shared-password'\n"
         "c.Hub.db_url = 'postgresql://hub:hush1@db:5432/hub?sslpassword=hush2&sslmode=require'\n"
         "c.SharedPasswordAuthenticator.password_groups = {'hush3 of the class': ['class']}\n"
+        "c.SharedPasswordAuthenticator.manage_groups = True\n"
         "c.Spawner.environment = {'API_KEY': 'hush4', 'GRADES_URL': 'https://ada:hush5@grades.example/x', 'A': 'b'}\n"
         "c.Hub.services = [{'name': 'grades', 'api_token': 'hush6hush6'}]\n"
     )
