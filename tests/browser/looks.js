@@ -39,6 +39,11 @@
     wrong.push(`${page.scrollWidth - page.clientWidth} pixels too wide at ${page.clientWidth}: ${wide.slice(-1)}`);
   }
 
+  for (const thing of document.querySelectorAll("a, button, summary, input, p, h1, h2, label")) {
+    if (!shown(thing) || thing.closest(".hidden, .skip")) continue;
+    if (thing.getBoundingClientRect().left < -1) wrong.push(`cut off on the left: ${named(thing)}`);
+  }
+
   // Contrast of text with what is behind it, as WCAG 2 counts: at least 4.5, or 3 for large text.
   const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
   const colour = (text) => {
