@@ -134,9 +134,11 @@ class Hub(Application):
     concurrent_spawn_limit = Int(
         0, help="Starts that may be under way at once; more are refused for a while. 0 sets no limit."
     ).tag(config=True)
-    idle_timeout = Duration(0, help="Stop servers without activity for so long, such as 1h; 0 never does.").tag(
-        config=True
-    )
+    idle_timeout = Duration(
+        0,
+        help="Stop servers without activity for so long, such as 1h; 0 never does. A hub that starts first listens for"
+        " so long, for ten minutes at most.",
+    ).tag(config=True)
     cookie_max_age_days = Float(14, help="Days that a login lasts.").tag(config=True)
     oauth_token_expires_in = Int(0, help="Seconds that a server's login lasts; 0: as long as the hub's.").tag(
         config=True

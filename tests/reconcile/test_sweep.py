@@ -1,7 +1,9 @@
 """Housekeeping: idle servers, temporary users, expired grants."""
 
+import asyncio
+
 from nbhub.core.model import Phase
-from nbhub.reconcile.sweep import Habits, sweep
+from nbhub.reconcile.sweep import Habits, run, sweep
 from nbhub.store import Store, servers, users
 
 NOW = 1_000_000.0
@@ -36,6 +38,35 @@ async def test_only_idle_servers_are_asked_to_stop(store: Store) -> None:
         first, second = await servers.by_id(tx, idle), await servers.by_id(tx, busy)
     assert first is not None and not first.wanted and first.due is not None and first.due <= NOW
     assert second is not None and second.wanted
+
+
+async def test_nobody_is_called_idle_who_could_not_report(store: Store) -> None:
+    """After the start of the hub, and after a time in which it slept, as on a laptop that was shut."""
+    server = await running_server(store, "idle", NOW - 100_000)
+    looked, now = asyncio.Event(), NOW
+
+    def clock() -> float:
+        looked.set()
+        return now
+
+    async def wanted_at(time: float) -> bool:
+        nonlocal now
+        now = time
+        for _ in range(3):  # a whole sweep at that time, whatever was going on
+            looked.clear()
+            await looked.wait()
+        async with store.read() as tx:
+            found = await servers.by_id(tx, server)
+        return found is not None and found.wanted
+
+    work = asyncio.create_task(run(store, lambda: Habits(every=0.01, idle_timeout=3600), clock))
+    try:
+        assert all([await wanted_at(NOW + seconds) for seconds in range(0, 600, 50)])
+        assert await wanted_at(NOW + 10_000)
+        assert all([await wanted_at(NOW + 10_000 + seconds) for seconds in range(0, 600, 50)])
+        assert not await wanted_at(NOW + 10_600)
+    finally:
+        work.cancel()
 
 
 async def test_idle_timeout_of_zero_stops_nothing(store: Store) -> None:

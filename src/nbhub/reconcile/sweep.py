@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,6 +16,9 @@ log = logging.getLogger("nbhub.sweep")
 
 
 Noting = Callable[[Handle, Note], None]
+
+LISTENING_SECONDS = 600.0  # twice what servers usually let pass between two reports of activity
+GAP_SECONDS = 60.0  # a sweep that comes later than it should by so much follows on a time in which nothing was heard
 
 
 def _forgotten(handle: Handle, note: Note) -> None:
@@ -31,9 +35,14 @@ class Habits:
     login_memory: float = 90 * 86400.0  # how long it is known who failed to log in, and who did before
 
 
-async def sweep(store: Store, habits: Habits, now: float, note: Noting = _forgotten) -> None:
-    """Do everything once: stop idle servers, forget temporary users, delete what has expired."""
-    if habits.idle_timeout:
+async def sweep(
+    store: Store, habits: Habits, now: float, note: Noting = _forgotten, *, listening_since: float = -math.inf
+) -> None:
+    """Do everything once: stop idle servers, forget temporary users, delete what has expired.
+
+    Servers could report activity only since `listening_since`, so none is called idle before it had the time to.
+    """
+    if habits.idle_timeout and now - listening_since >= min(habits.idle_timeout, LISTENING_SECONDS):
         await _stop_idle(store, habits.idle_timeout, now, note)
     async with store.write() as tx:
         for user in await users.delete_abandoned(tx, now - habits.temporary_user_grace):
@@ -57,13 +66,21 @@ async def _stop_idle(store: Store, seconds: float, now: float, note: Noting) -> 
 async def run(
     store: Store, habits: Callable[[], Habits], clock: Callable[[], float], note: Noting = _forgotten
 ) -> None:
-    """Sweep until cancelled, by the habits of the moment; a database that is away is tried again next time."""
+    """Sweep until cancelled, by the habits of the moment; a database that is away is tried again next time.
+
+    After the start of the hub, a time without a database, or a sleep of the machine, servers get time to report first.
+    """
+    since = last = clock()
     while True:
-        now = habits()
+        now, chosen = clock(), habits()
+        if not 0 <= now - last <= chosen.every + GAP_SECONDS:
+            since = now
+        last = now
         try:
-            await sweep(store, now, clock(), note)
+            await sweep(store, chosen, now, note, listening_since=since)
         except DatabaseUnavailable as error:
             log.warning("sweep put off: %s", error.message)
+            since = clock()
         except Exception:
-            log.exception("sweep failed; trying again in %.0f s", now.every)
-        await asyncio.sleep(now.every)
+            log.exception("sweep failed; trying again in %.0f s", chosen.every)
+        await asyncio.sleep(chosen.every)
