@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -78,6 +80,19 @@ async def test_what_rings_while_routes_are_replaced_is_not_lost(house: House) ->
         await house.create("last")
         await house.record(phase=Phase.RUNNING, url=last.target)
         await until(lambda: _is(house, "/user/last/", "last"), "the last route is in force")
+
+
+async def test_routes_that_came_while_envoy_was_down_are_known_to_be_in_force_soon_after(house: House) -> None:
+    server = await house.create("alice")
+    for _ in range(4):  # the more often it dies, the longer it is left alone
+        pid = await until(lambda: house.proxy.pid, "it runs")
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda pid=pid: house.proxy.pid != pid, "its end is noticed")
+    await house.record(phase=Phase.RUNNING, url="http://127.0.0.1:9")
+    async with house.store.read() as tx:
+        found = await servers.by_id(tx, server.id)
+    assert found is not None
+    await until(lambda: house.store.reach.leads_to(found), "the proxy has told")
 
 
 async def test_a_server_that_does_not_answer_is_looked_at_at_once(house: House) -> None:

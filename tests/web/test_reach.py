@@ -84,6 +84,21 @@ async def test_a_proxy_that_stays_away_holds_up_nobody_for_long(hub: Any) -> Non
     assert hub.store.reach.leads_to(await hub.server("ada"))
 
 
+async def test_a_proxy_that_hangs_holds_up_one_answer_not_all(hub: Any) -> None:
+    api, reach = await hub.api("ada"), hub.store.reach
+    async with a_proxy(hub, "hangs") as in_force, a_proxy(hub, "works") as works:
+        works.set()
+        assert (await api.post("/hub/api/users/ada/server")).status_code == 201
+        record = await hub.server("ada")
+        async with asyncio.timeout(30):
+            reach.patience = 3600
+            assert not await reach.until_led_to(record)  # not true, but nobody waits for it
+            in_force.set()
+            async with hub.store.wakeup.listen(TOPIC) as bell:
+                while not reach.leads_to(record):
+                    await bell.wait()
+
+
 async def test_programs_that_come_too_early_are_asked_to_come_again(hub: Any) -> None:
     api, browser = await hub.api("ada"), await hub.browser("ada")
     async with a_proxy(hub, "one") as in_force:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import subprocess
 import time
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from nbhub.proxy.meters import Meters
 from nbhub.store import Store
 from nbhub.traits import Duration, MemorySize
 
+AGAIN_SECONDS = 1.0  # until routes that are not in force are tried again
 OWN = "own"  # how the proxy of this process is called where several tell what they lead to
 
 _IDENTITY_HEADERS = [
@@ -148,6 +149,7 @@ class Proxy(LoggingConfigurable):
         self._routes: tuple[Route, ...] = ()
         self.up_to_date = False  # what was given to `update` last is in force
         self._stopping = False
+        self._on_restart: Callable[[], None] = lambda: None
 
     @property
     def pid(self) -> int | None:
@@ -191,6 +193,7 @@ class Proxy(LoggingConfigurable):
     async def run(self, store: Store) -> None:
         """Keep Envoy running and its routes as the store has them, until cancelled."""
         store.reach.tell(OWN, ())  # from now on servers are waited for
+        self._on_restart = partial(store.wakeup.ring, "routes")
         await self.keep(self._follow(store), partial(trouble.nudge, store))
 
     async def keep(self, following: Coroutine[Any, Any, None], tell: trouble.Tell) -> None:
@@ -305,6 +308,7 @@ class Proxy(LoggingConfigurable):
             self.meters.restarts.inc()
             try:
                 await self._spawn()
+                self._on_restart()
             except (NbhubError, OSError) as error:
                 self.log.error("proxy cannot be started, next try in %.1fs: %s", delay, error)
 
@@ -318,6 +322,7 @@ class Proxy(LoggingConfigurable):
     # -- the routes
 
     async def _follow(self, store: Store) -> None:
+        timeout = self.reread_interval
         async with store.wakeup.listen("routes", "resync") as bell:
             while True:
                 try:
@@ -325,7 +330,9 @@ class Proxy(LoggingConfigurable):
                     await self.update(wanted)
                     if self.up_to_date:
                         store.reach.tell(OWN, wanted)
-                    timeout = self.reread_interval
+                    # What is not in force is tried again once: a machine may be too busy to say in time.
+                    first_try = timeout != AGAIN_SECONDS
+                    timeout = AGAIN_SECONDS if first_try and not self.up_to_date else self.reread_interval
                 except (NbhubError, OSError) as error:
                     self.log.error("routes stay as they are, next try in 2s: %s", error)
                     timeout = 2.0

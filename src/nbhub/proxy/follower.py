@@ -14,14 +14,13 @@ from nbhub.core import feed
 from nbhub.core.model import Route
 from nbhub.errors import NbhubError
 from nbhub.proxy import discovery
-from nbhub.proxy.envoy import Proxy
+from nbhub.proxy.envoy import AGAIN_SECONDS, Proxy
 from nbhub.proxy.line import Address, Line, opened
 
 log = logging.getLogger("nbhub.proxy")
 
 RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 REMIND_SECONDS = 60.0  # an error that stays is said again after so long
-REFUSED_SECONDS = 1.0  # until routes that are not in force are tried again
 
 
 class Follower:
@@ -92,7 +91,7 @@ class Follower:
         await line.report(feed.Report(in_force=serial if self.proxy.up_to_date else 0))
         if not self.proxy.up_to_date:
             # Envoy may just be starting again. Later changes bring what this one brought, so they need not wait.
-            await asyncio.sleep(REFUSED_SECONDS)
+            await asyncio.sleep(AGAIN_SECONDS)
             with suppress(NbhubError):
                 await self.proxy.update(self.known.values())
             await line.report(feed.Report(in_force=serial if self.proxy.up_to_date else 0))

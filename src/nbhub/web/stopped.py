@@ -107,7 +107,7 @@ async def _same_again(request: Request, desk: Desk, record: Server) -> Response:
     await desk.store.reach.until_told()  # after a restart proxies that run apart need a moment to find this hub
     if desk.store.reach.leads_to(record):
         await asyncio.sleep(LAG_SECONDS)  # of a proxy that does not tell
-    elif not await desk.store.reach.until_led_to(record):
+    elif not await desk.store.reach.until_led_to(record, also_by_late_ones=True):
         message = f"The server {record.user_name}/{record.name} is running, but the proxy does not lead to it yet."
         body = msgspec.json.encode({"status": 503, "message": f"{message} Try again in a moment."})
         return Response(body, 503, {"Retry-After": "1"}, media_type="application/json")
