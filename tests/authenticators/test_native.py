@@ -100,6 +100,15 @@ async def test_what_cannot_be_had_leaves_the_link_good(
     assert (await native.accept(offer.code, "late", PASSWORD, address=HOME)).name == "late"
 
 
+async def test_nobody_takes_an_administrators_name_by_an_invitation_for_anybody(native: Any) -> None:
+    native.admin_users = {"root"}
+    offer = await native.invite(by="ada")
+    with pytest.raises(Conflict, match="cannot be had"):
+        await native.accept(offer.code, "Root", PASSWORD, address=HOME)
+    offer = await native.invite("root", by="ada")
+    assert (await native.accept(offer.code, "", PASSWORD, address=HOME)).name == "root"
+
+
 @pytest.mark.parametrize(
     "password", ["12345678", "x" * 998 + "yz", "pässwörter 🐴", " spaces around ", "\x00nul inside"]
 )

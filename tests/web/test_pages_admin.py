@@ -298,6 +298,8 @@ async def test_deleting_a_user_with_a_running_server(native_hub: Any) -> None:
 async def test_who_manages_users_without_being_administrator_cannot_become_one(native_hub: Any) -> None:
     await native_hub.user("boss", admin=True)
     await native_hub.user("ada")
+    await native_hub.user("former")
+    native_hub.desk.authenticator.admin_users = {"root", "former"}  # whoever logs in under one of these is one
     browser = await native_hub.browser("manager")
     manager = await user(native_hub, "manager")
     async with native_hub.store.write() as tx:
@@ -307,13 +309,19 @@ async def test_who_manages_users_without_being_administrator_cannot_become_one(n
     assert (await post(browser, "reset", user="ada")).status_code == 200
     for action, fields in (
         ("reset", {"user": "boss"}),
+        ("reset", {"user": "former"}),
+        ("invite", {"name": "Root"}),
+        ("add", {"names": "eve, root"}),
         ("set-admin", {"user": "manager", "on": "1"}),
         ("invite", {"name": "eve", "admin": "1"}),
         ("add", {"names": "eve", "admin": "1"}),
         ("delete", {"user": "boss"}),
         ("rename", {"user": "boss", "new_name": "eve"}),
+        ("rename", {"user": "ada", "new_name": "root"}),
     ):
         assert (await post(browser, action, **fields)).status_code == 403, action
     assert (await post(browser, "stop-all")).status_code == 404  # it may stop its own only
+    api = await native_hub.api("manager")
+    assert (await api.patch("/hub/api/users/ada", json={"name": "root"})).status_code == 403
     assert await user(native_hub, "boss")
-    assert await user(native_hub, "eve") is None
+    assert await user(native_hub, "eve") is None and await user(native_hub, "root") is None

@@ -158,6 +158,8 @@ class NativeAuthenticator(PasswordAuthenticator):
         """
         invitation = await self.invited(code, "signup")
         name = invitation.name or self.normalize(username)
+        if name in self.admin_users and not (invitation.name or invitation.admin):
+            raise Conflict(f"The name {name} cannot be had. Choose another one.")  # it would be an administrator's
         passwords.check(password, name)
         hashed, now = await self._hasher.hash(password), self._clock()
         async with self._store.write() as tx:

@@ -77,7 +77,7 @@ async def _add(request: Request, asking: Principal, form: forms.Form) -> Respons
     if not names or len(names) > MOST_ADDED:
         raise BadRequest(f"Enter the names of 1 to {MOST_ADDED} users, one in each line.")
     admin = form.flag("admin")
-    if admin:
+    if admin or not desk.authenticator.admin_users.isdisjoint(names):
         _require_admin(asking)
     async with desk.store.write() as tx:
         made = [await users.create(tx, name, admin=admin, now=desk.clock()) for name in names]
@@ -93,11 +93,10 @@ async def _add(request: Request, asking: Principal, form: forms.Form) -> Respons
 async def _invite(request: Request, asking: Principal, form: forms.Form) -> Response:
     """Make a link with which somebody makes an account."""
     asking.require("admin:users")
-    admin = form.flag("admin")
-    if admin:
-        _require_admin(asking)
-    name = form.text("name").strip() or None
-    offer = await _native(request).invite(name, admin=admin, by=asking.name)
+    source, admin, name = _native(request), form.flag("admin"), form.text("name").strip() or None
+    if admin or (name is not None and source.normalize(name) in source.admin_users):
+        _require_admin(asking)  # whoever has a name of the configuration's administrators is one
+    offer = await source.invite(name, admin=admin, by=asking.name)
     link = _link(request, name or "whoever gets it first", "signup", offer)
     return await _links_page(request, asking, "The invitation", [link])
 
@@ -198,7 +197,7 @@ async def _user(request: Request, asking: Principal, form: forms.Form) -> User:
         found = await users.get(tx, name) if name.isprintable() else None
     if found is None:
         raise NotFound("There is no such user any more.")
-    if found.admin:
+    if found.admin or found.name in desk.authenticator.admin_users:
         _require_admin(asking)
     return found
 

@@ -224,6 +224,8 @@ async def _hand_over(desk: Desk, asking: Principal, current: str, given: str) ->
             _require_admin(asking)
         name, owned = await _new_name(tx, desk, record, given)
     if name != record.name:
+        if name in desk.authenticator.admin_users:
+            _require_admin(asking)  # whoever logs in under such a name becomes one
         for server in owned:
             await desk.spawner.rename(Handle.of(server), name)
 
