@@ -260,7 +260,7 @@ class Hub(Application):
 
     @property
     def _scheme(self) -> str:
-        return "https" if "ssl_cert" in self.config.Proxy else "http"
+        return "https" if self.config.Proxy.get("ssl_cert") else "http"
 
     def hub_address(self, hub_port: int) -> HubAddress:
         """Where servers and browsers reach the hub that listens on `hub_port`."""

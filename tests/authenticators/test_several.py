@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from traitlets.config import Config
 
+from nbhub import config
 from nbhub.authenticators.native import native_of
 from nbhub.authenticators.several import SeveralAuthenticator
 from nbhub.errors import ConfigError, Forbidden
+from nbhub.spawners.one_server import Owner, Subject
 from nbhub.store import identities, users
 from servers import faulty_provider
 from servers.faulty_provider import CLIENT, SECRET, FaultyProvider
@@ -150,6 +153,31 @@ async def test_accounts_of_the_hub_beside_those_of_a_provider(hub_of: Any, provi
         async with hub.store.read() as tx:
             assert {user.name for user in (await users.list_page(tx))[0]} == {"ann", "sso-ann"}
         await own.close()
+
+
+async def test_what_is_done_before_starts_is_done_by_the_source_of_the_user(attach: Any, tmp_path: Path) -> None:
+    (tmp_path / "jupyterhub_config.py").write_text(
+        "from jupyterhub.auth import SharedPasswordAuthenticator\n"
+        "class Noting(SharedPasswordAuthenticator):\n"
+        "    async def pre_spawn_start(self, user, spawner):\n"
+        "        spawner.append(user.name)\n"
+        "    def post_spawn_stop(self, user, spawner):\n"
+        "        spawner.append(f'{user.name} stopped')\n"
+        "c.JupyterHub.authenticator_class = Noting\n"
+    )
+    noting = config.load([], folder=tmp_path).config.Hub.authenticator_class
+    assert several(a=course()).before_start() is None
+    own = several(a=course(), b=course(prefix="b-") | {"class": noting})
+    let_in = await attach(own)
+    await own.check()
+    done: list[str] = []
+    for name in ("a", "b"):
+        found = await own.sources_by_name()[name].authenticate("ann", "of the course", address="192.0.2.1")
+        user = await let_in.admit(own.from_source(name, found))
+        for call in (own.before_start(), own.after_stop()):
+            assert call is not None
+            await call(Owner(Subject(user)), done)
+    assert done == ["b-ann", "b-ann stopped"]
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,7 @@ async def environment_of(folder: Path, text: str) -> dict[str, str]:
             "https://127.0.0.1:443/",
         ),
         ("c.JupyterHub.public_url = 'https://hub.example.org'", "https://hub.example.org/"),
+        ("c.JupyterHub.ssl_cert = ''\nc.JupyterHub.ssl_key = ''", "http://127.0.0.1:8000/"),
     ],
 )
 def test_the_public_address(tmp_path: Path, text: str, address: str) -> None:

@@ -285,3 +285,16 @@ def test_what_has_no_effect_is_told_of(tmp_path: Path, text: str, words: str) ->
 def test_the_level_of_the_log_as_of_any_application(tmp_path: Path) -> None:
     assert loaded(tmp_path, "c.Application.log_level = 'DEBUG'").log_level == "DEBUG"
     assert loaded(tmp_path, "c.Application.log_level = 'DEBUG'\nc.JupyterHub.log_level = 30").log_level == 30
+
+
+def test_fields_of_texts_that_a_hook_fills_in(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    text = (
+        "c.JupyterHub.spawner_class = 'kubespawner.KubeSpawner'\nc.JupyterHub.authenticator_class = 'dummy'\n"
+        "c.KubeSpawner.volume_mounts = [{'name': 'a', 'mountPath': '/{team}/{username}'}]\n"
+        "async def hook(spawner):\n    spawner.volume_mounts[0]['mountPath'] = '/lab/{username}'\n"
+        "c.Spawner.pre_spawn_hook = hook\n"
+    )
+    hub = loaded(tmp_path, text)
+    config.build(hub.spawner_class, hub.config, parent=hub).check_settings()
+    assert "has the field {team}, which there is not" in caplog.text
+    assert "Starts fail, unless a hook of the configuration changes it." in caplog.text

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from traitlets import Bool, Dict, TraitError
 
-from nbhub import config
+from nbhub import config, hooks
 from nbhub.authenticators.base import Authenticator, Identity, check_name
 from nbhub.authenticators.known import KNOWN
 from nbhub.authenticators.local import LocalAuthenticator
 from nbhub.authenticators.native import NativeAuthenticator
 from nbhub.config import Plugin
 from nbhub.errors import ConfigError, Forbidden
+from nbhub.store import identities
 
 if TYPE_CHECKING:
     from nbhub.store import Store
@@ -49,6 +50,7 @@ class SeveralAuthenticator(Authenticator):
     def attach(self, store: Store, clock: Callable[[], float]) -> None:
         """See Authenticator."""
         super().attach(store, clock)
+        vars(self).pop("_made", None)  # may be those of other settings
         for source in self._made.values():
             source.attach(store, clock)
         self.manage_groups = any(source.manage_groups for source in self._made.values())
@@ -80,13 +82,31 @@ class SeveralAuthenticator(Authenticator):
     async def check(self) -> None:
         """See Authenticator."""
         await super().check()
-        for name, source in self._made.items():
+        for source in self._made.values():
             await source.check()
-            if source.before_start() is not None or source.after_stop() is not None:
-                raise ConfigError(
-                    f"{self._place(name)} does something before servers start (open_sessions, pre_spawn_start), which "
-                    "only the one source of a hub can. Use it alone, or c.Spawner.pre_spawn_hook."
-                )
+
+    def before_start(self) -> Callable[..., Any] | None:
+        """See Authenticator. It is for the source that its user came from."""
+        return self._for_source_of_user({name: source.before_start() for name, source in self._made.items()})
+
+    def after_stop(self) -> Callable[..., Any] | None:
+        """See Authenticator."""
+        return self._for_source_of_user({name: source.after_stop() for name, source in self._made.items()})
+
+    def _for_source_of_user(self, functions: Mapping[str, Callable[..., Any] | None]) -> Callable[..., Any] | None:
+        """Return what calls the function of the source from which a user came last; nothing where none has one."""
+        if not any(functions.values()):
+            return None
+
+        async def call(user: Any, spawner: Any) -> None:
+            async with self._store.read() as tx:
+                known = await identities.get(tx, user.id)
+            name = None if known is None else self._names_by_origin().get(known.origin)
+            function = None if name is None else functions[name]
+            if function is not None:
+                await hooks.call(function, user, spawner)
+
+        return call
 
     async def close(self) -> None:
         """See Authenticator."""

@@ -34,3 +34,25 @@ OTHER_PROVIDERS = frozenset(
     for local in ("", "Local")
     for name in ("Bitbucket", "Globus", "MW", "Okpy", "OpenShift")
 )
+# Names that packages for JupyterHub register for classes without a counterpart here.
+ENTRY_POINTS: Mapping[str, str] = {
+    "docker": "dockerspawner.DockerSpawner",
+    "docker-swarm": "dockerspawner.SwarmSpawner",
+    "docker-system-user": "dockerspawner.SystemUserSpawner",
+    "systemd": "systemdspawner.SystemdSpawner",
+    "systemdspawner": "systemdspawner.SystemdSpawner",
+    "sudospawner": "sudospawner.SudoSpawner",
+    "yarn-spawner": "yarnspawner.YarnSpawner",
+    "firstuse": "firstuseauthenticator.FirstUseAuthenticator",
+    "firstuseauthenticator": "firstuseauthenticator.FirstUseAuthenticator",
+    "lti11": "ltiauthenticator.LTI11Authenticator",
+    "lti13": "ltiauthenticator.LTI13Authenticator",
+    **{
+        f"{local}{name}": f"oauthenticator.{name}.{local.title().rstrip('-')}{cls}OAuthenticator"
+        for local in ("", "local-")
+        for name, cls in (
+            *(("bitbucket", "Bitbucket"), ("globus", "Globus"), ("mediawiki", "MW"), ("okpy", "Okpy")),
+            ("openshift", "OpenShift"),
+        )
+    },
+}

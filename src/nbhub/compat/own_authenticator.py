@@ -21,11 +21,13 @@ from nbhub.authenticators.base import (
 from nbhub.authenticators.local import LocalAuthenticator
 from nbhub.compat import attributes, methods
 from nbhub.core.model import User
-from nbhub.errors import BadRequest, ConfigError, NbhubError, NotFound
+from nbhub.errors import BadRequest, ConfigError, Forbidden, NbhubError, NotFound
 from nbhub.spawners.one_server import Owner, Subject
 
 # The name that is being asked about, if its user exists already and such users may enter.
 _existing: ContextVar[str] = ContextVar("existing", default="")
+# Whom the provider named, while a class of a file looks at it.
+_named: ContextVar[Identity | None] = ContextVar("named", default=None)
 
 
 class Answer(int):
@@ -78,7 +80,7 @@ class FileAuthenticator(Authenticator):
         attributes.become_defaults(cls)
         own = vars(cls)
         if "authenticate" in own:
-            if issubclass(cls, RedirectAuthenticator | VisitAuthenticator):
+            if issubclass(cls, VisitAuthenticator):
                 raise ConfigError(
                     f"The class {cls.__name__} overrides authenticate, which nbhub never calls for this kind of "
                     "log-in; set c.Authenticator.post_auth_hook instead."
@@ -128,6 +130,21 @@ class FileAuthenticator(Authenticator):
             await hooks.call(self.add_user, _owner(admitted.name, bool(admitted.admin)))
         return admitted
 
+    async def finish(self, query: Mapping[str, str], memory: Mapping[str, str], callback_url: str) -> Identity:
+        """See RedirectAuthenticator. What the class makes of it in `authenticate` counts."""
+        theirs: Any = super()
+        found: Identity = await theirs.finish(query, memory, callback_url)
+        if not self._overrides("authenticate"):
+            return found
+        mark = _named.set(found)
+        try:
+            made = self._read(await _guarded(self.authenticate, Handler(query, ""), None), to_model(found))
+        finally:
+            _named.reset(mark)
+        if made is None:
+            raise Forbidden(self.refusal(found))
+        return from_model(made, found)
+
     async def refresh(self, name: str, auth_state: Mapping[str, Any] | None) -> Identity | bool:
         """See Authenticator."""
         if not self._overrides("refresh_user"):
@@ -155,6 +172,9 @@ class FileAuthenticator(Authenticator):
     async def authenticate(self, handler: Any, data: Any = None, *, address: str | None = None) -> Any:
         """Both ways: nbhub's (name, password, address=…), and JupyterHub's (handler, data) of a derived class."""
         theirs: Any = super()
+        if isinstance(self, RedirectAuthenticator):
+            identified = _named.get()
+            return None if identified is None else to_model(identified)
         if address is not None:
             return await theirs.authenticate(handler, data, address=address)
         given, where = data or {}, {"address": handler.request.remote_ip}
@@ -208,9 +228,10 @@ class FileAuthenticator(Authenticator):
         """Called for somebody who enters for the first time."""
         return Answer(0)
 
-    def refresh_user(self, user: Any, handler: Any = None) -> Answer:
-        """Say whether somebody may stay logged in."""
-        return Answer(1)
+    async def refresh_user(self, user: Any, handler: Any = None) -> Any:
+        """Ask the source again: True for no change, False to end log-ins, or a model of what has changed."""
+        found = await super().refresh(user.name, await user.get_auth_state())
+        return to_model(found) if isinstance(found, Identity) else found
 
     def pre_spawn_start(self, user: Any, spawner: Any) -> Any:
         """Called before a server starts."""
@@ -227,14 +248,17 @@ class FileAuthenticator(Authenticator):
     async def _log_in(self, username: str, password: str, otp: str | None, address: str) -> Identity | None:
         data = {"username": username, "password": password} | ({} if otp is None else {"otp": otp})
         # As JupyterHub gives it, so that super().authenticate(handler, data) of the class gets there as well.
-        found = await _guarded(self.authenticate, Handler(data, address), data)
+        model = self._read(await _guarded(self.authenticate, Handler(data, address), data), {})
+        return None if model is None else from_model(model, Identity(model["name"]))
+
+    def _read(self, found: Any, usual: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return what `authenticate` of the class made of somebody; a name alone leaves the rest as is usual."""
         if found is None or found is False:
             return None
-        model = {"name": found} if isinstance(found, str) else found
+        model = {**usual, "name": found} if isinstance(found, str) else found
         if not isinstance(model, Mapping) or not isinstance(model.get("name"), str):
             raise ConfigError(f"{type(self).__name__}.authenticate has to return a name, a dict with a name, or None.")
-        name = self.normalize(model["name"])
-        return from_model({**model, "name": name}, Identity(name))
+        return {**model, "name": self.normalize(model["name"])}
 
     def _overrides(self, name: str) -> bool:
         return getattr(type(self), name) is not getattr(FileAuthenticator, name)

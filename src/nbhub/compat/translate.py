@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 from traitlets.config import Config
 from traitlets.config.loader import LazyConfigValue
 
-from nbhub.compat import verdicts
+from nbhub.compat import names, verdicts
 from nbhub.errors import ConfigError
 
 Setting = tuple[str, str]
@@ -72,6 +72,8 @@ def _take(done: Translation, section: str, name: str, value: Any) -> Iterator[tu
         return  # only looked at
     if value is None and section.endswith("LDAPAuthenticator"):
         return  # means there what an empty text means here
+    if section == "JupyterHub" and name in ("authenticator_class", "spawner_class") and isinstance(value, str):
+        value = names.ENTRY_POINTS.get(value, value)
     if verdict is None or verdict.kind == "ours":
         done.config.merge(Config({ours: Config({name: value})}))
         done.origins[ours, name] = (section, name)

@@ -43,7 +43,7 @@ async def examine(hub: Hub) -> AsyncIterator[Finding]:
     """Look at the hub's private address, its public port and its public URL."""
     private = hub.hub_port and await ask(f"http://{url_host(hub.hub_ip)}:{hub.hub_port}{hub.base_url}hub/api")
     local = await ask(
-        f"{'https' if 'ssl_cert' in hub.config.Proxy else 'http'}://{url_host(hub.ip)}:{hub.port}{hub.base_url}hub/api"
+        f"{'https' if hub.config.Proxy.get('ssl_cert') else 'http'}://{url_host(hub.ip)}:{hub.port}{hub.base_url}hub/api"
     )
     if hub.start_proxy:
         yield _port(hub, local)

@@ -8,6 +8,7 @@ from nbhub.core import launch as launches
 from nbhub.core.launch import HubAddress
 from nbhub.core.model import Server, User
 from nbhub.errors import ConfigError, NbhubError
+from nbhub.spawners import one_server
 from nbhub.spawners.kubernetes import objects
 from nbhub.spawners.kubernetes.names import SERVER_FIELDS, USER_FIELDS, field_names
 from nbhub.spawners.kubernetes.settings import KubeSettings
@@ -22,7 +23,9 @@ def check(settings: KubeSettings, *, named_servers: bool) -> None:
     try:
         _build(settings)
     except NbhubError as error:
-        raise ConfigError(error.message) from error
+        if not any(getattr(settings, name) for name in one_server.HOOKS):
+            raise ConfigError(error.message) from error
+        log.warning("%s Starts fail, unless a hook of the configuration changes it.", error.message)
     if settings.storage_pvc_ensure and not settings.storage_capacity:
         log.warning(
             "c.KubeSpawner.storage_pvc_ensure is on without c.KubeSpawner.storage_capacity: Kubernetes makes no volume "
