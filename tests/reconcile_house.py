@@ -65,7 +65,7 @@ class House:
             return await servers.by_id(tx, server.id)
 
     async def until(
-        self, server: Server, holds: Callable[[Server | None], bool], seconds: float = 10.0
+        self, server: Server, holds: Callable[[Server | None], bool], seconds: float = 100.0
     ) -> Server | None:
         """Wait on the doorbell until the row is as wanted."""
         async with asyncio.timeout(seconds):

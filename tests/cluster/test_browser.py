@@ -19,7 +19,7 @@ from browser.visits import Camera, Complaints, first_link, pictures, sign_up
 from servers.cluster_fixtures import Namespace
 from servers.hub import HubProcess, running_hub, until
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1500)
 
 PATIENCE = 300.0  # seconds for a pod; the machine may be busy
 SETTINGS = """
@@ -178,7 +178,7 @@ async def see_the_cluster_at_work(page: Page, camera: Camera) -> None:
             heard = await page.locator("[data-story]").inner_text(timeout=2000)
         except PlaywrightError:
             continue
-        if "container" in heard:
+        if "The container is being made" in heard:
             await camera.take(page, "pending")
             break
         await asyncio.sleep(0.05)
@@ -199,7 +199,7 @@ async def see_where_it_runs(hub: HubProcess, page: Page, namespace: Namespace, c
     await camera.examine(page, "administration")
     command = [*hub.command()[:3], "servers", "--json", *hub.command()[3:]]
     done = await asyncio.to_thread(
-        subprocess.run, command, cwd=hub.folder, env=hub.env, capture_output=True, text=True, timeout=120, check=True
+        subprocess.run, command, cwd=hub.folder, env=hub.env, capture_output=True, text=True, timeout=500, check=True
     )
     [listed] = json.loads(done.stdout)
     assert (listed["phase"], listed["node"], listed["object"]) == ("running", node, "jupyter-ada")

@@ -13,7 +13,7 @@ from browser import lab, visits
 from servers.forwarding import forwarded
 from servers.hub import HubProcess
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1500)
 
 CONFIG = Path(__file__).parent / "existing" / "jupyterhub_config.py"
 
@@ -90,7 +90,7 @@ async def test_in_the_cluster_from_a_config_map(namespace, hub_image, notebook_i
     namespace.kubectl("create", "configmap", "config", f"--from-file={CONFIG}")
     objects = {"apiVersion": "v1", "kind": "List", "items": deployment(hub_image, notebook_image)}
     namespace.kubectl("apply", "-f", "-", text=json.dumps(objects))
-    namespace.kubectl("rollout", "status", "deployment/hub", "--timeout=5m")
+    namespace.kubectl("rollout", "status", "deployment/hub", "--timeout=10m")
     with forwarded(namespace.cluster.kubeconfig, namespace.name, "service/hub", 8000) as address:
         await visit(address, lambda: namespace.names("pods", "-l", "component=singleuser-server"))
     files = namespace.kubectl("exec", "deployment/hub", "--", "ls", "/srv/jupyterhub")

@@ -25,7 +25,7 @@ c.KubeSpawner.image = {image!r}
 c.KubeSpawner.image_pull_policy = "Never"
 c.KubeSpawner.cmd = ["jupyterhub-singleuser"]
 c.KubeSpawner.missing_object_timeout = 1
-c.KubeSpawner.start_timeout = 120
+c.KubeSpawner.start_timeout = 300
 
 def fail(spawner):
     match spawner.user.name:
@@ -68,7 +68,8 @@ async def start(browser: Browser, hub: HubProcess, complaints: visits.Complaints
     page = await visits.new_page(browser, hub, complaints)
     await page.goto("/hub/login")
     await page.get_by_label("Name", exact=True).fill(name)
-    await page.get_by_role("button", name="Log in").click()
+    async with page.expect_navigation():
+        await page.get_by_role("button", name="Log in").click()
     await page.goto("/hub/spawn")
     return page
 
@@ -82,7 +83,7 @@ async def seen_failing(page: Page, words: str) -> str:
 
 
 FAILURES = {
-    "crash": ("exited with code 3. It was tried 2 times.", "something is wrong with this server"),
+    "crash": ("exited with code 3. It was tried ", "something is wrong with this server"),
     "image": ("The image localhost/nothing:1 is not on node", ""),
     "late": ("could not be brought up within 5 s. The last that was heard of it: Waiting for a node: ", ""),
     "right": ("The hub is not allowed to create secrets in namespace kube-public.", 'resources: ["secrets"]'),

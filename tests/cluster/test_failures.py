@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -47,8 +48,8 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["The image localhost/nothing:1 is not on node", "image_pull_policy"],
     ),
     "image not to be had": (
-        {"image": "nothing.invalid/nothing:1", "image_pull_policy": "Always", "trouble_timeout": 0},
-        ["The image nothing.invalid/nothing:1 cannot be fetched: its registry does not answer", "no such host"],
+        {"image": "127.0.0.1:9/nothing:1", "image_pull_policy": "Always", "trouble_timeout": 0},
+        ["The image 127.0.0.1:9/nothing:1 cannot be fetched: its registry does not answer", "connection refused"],
     ),
     "image without a name": ({"image": "Not A Name"}, ["The image 'Not A Name' is no valid name"]),
     "command not there": ({"cmd": ["jupyter-nothing"]}, ["exited with code 127"]),
@@ -86,7 +87,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"uid": 0, "extra_container_config": {"securityContext": {"runAsUser": 0, "runAsNonRoot": True}}},
         ["would run as root, which is not allowed"],
     ),
-    "crash": ({"args": ["die=3"]}, ["The server exited with code 3. It was tried 2 times."]),
+    "crash": ({"args": ["die=3"]}, ["The server exited with code 3. It was tried N times."]),
     "memory": (
         {
             "mem_limit": "30M",
@@ -97,11 +98,11 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "init container": (
         {"init_containers": [beside("echo no way; exit 5")]},
-        ["The container beside exited with code 5. It was tried 2 times."],
+        ["The container beside exited with code 5. It was tried N times."],
     ),
     "container beside": (
         {"extra_containers": [beside("echo no way; exit 4")]},
-        ["The container beside exited with code 4. It was tried 2 times."],
+        ["The container beside exited with code 4. It was tried N times."],
     ),
     "invalid pod": (
         {"mem_guarantee": "2G", "mem_limit": "1G"},
@@ -125,7 +126,7 @@ async def make(namespace: Namespace, small_image: str) -> AsyncIterator[Make]:
             "image_pull_policy": "Never",
             "cmd": RUNS,
             "missing_object_timeout": 0,
-            "start_timeout": 120,
+            "start_timeout": 300,
         }
         given = json.loads(json.dumps(settings).replace("{image}", small_image))
         spawner = KubeSpawner(**{**usual, **given})
@@ -144,7 +145,7 @@ async def failed(spawner: KubeSpawner, number: int = 1) -> SpawnError:
     try:
         # A server may have been up for a moment before it ends.
         handle = a_handle(launch, (await bring_up(spawner, launch))[-1].state)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             while not (seen := (await spawner.poll([handle]))[0]).failing and seen.alive:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
         error = SpawnError(seen.message, await spawner.log_tail(handle))
@@ -162,7 +163,8 @@ async def test_starts_that_cannot_succeed_say_why_at_once(make: Make) -> None:
         settings, words = CASES[case]
         async with few:
             error = await failed(make(**settings), number)
-        if not all(word in error.message for word in words) or LOGS.get(case, "") not in error.log_tail:
+        message = re.sub(r"tried ([2-9]|\d\d+) times", "tried N times", error.message)  # who is slow sees it later
+        if not all(word in message for word in words) or LOGS.get(case, "") not in error.log_tail:
             wrong[case] = f"{error.message}\n{error.log_tail}"
 
     await asyncio.gather(*(fail(number, case) for number, case in enumerate(CASES, 1)))
@@ -211,7 +213,7 @@ async def test_a_namespace_that_is_not_there_is_named(make: Make, cluster: Any) 
 async def test_a_start_that_waits_says_for_what(make: Make) -> None:
     spawner = make(mem_guarantee="500G")
     launch = a_launch(spawner)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         async for checkpoint in spawner.start(launch):
             if "short of memory (500Gi asked for)" in checkpoint.message:
                 break
@@ -240,7 +242,7 @@ async def test_a_server_that_ended_says_how(make: Make, namespace: Namespace, co
         *([pod] if command[0] == "delete" else []),
         check=False,
     )
-    seen = await until_dead(spawner, handle, 60)
+    seen = await until_dead(spawner, handle)
     assert words in seen.message
     await spawner.stop(handle, grace=GRACE)
 
@@ -257,7 +259,7 @@ async def test_an_eviction_is_told_apart(make: Make, namespace: Namespace) -> No
     }
     path = f"/api/v1/namespaces/{namespace.name}/pods/{pod}/eviction"
     namespace.cluster.kubectl("create", "--raw", path, "-f", "-", text=json.dumps(eviction))
-    seen = await until_dead(spawner, handle, 60)
+    seen = await until_dead(spawner, handle)
     assert "node was emptied by an administrator or by the cluster" in seen.message
     await spawner.stop(handle, grace=GRACE)
 
@@ -270,8 +272,8 @@ async def test_a_pod_that_something_holds_back_names_it(make: Make, namespace: N
     namespace.kubectl("patch", "pod", pod, "-p", '{"metadata": {"finalizers": ["example.org/held"]}}')
     try:
         namespace.kubectl("delete", "pod", pod, "--wait=false")
-        seen = await until_dead(spawner, handle, 60)
+        seen = await until_dead(spawner, handle)
         assert "kept from going away by example.org/held" in seen.message
     finally:
         namespace.kubectl("patch", "pod", pod, "-p", '{"metadata": {"finalizers": null}}', check=False)
-    await spawner.stop(handle, grace=GRACE)
+    await make().stop(handle, grace=GRACE)

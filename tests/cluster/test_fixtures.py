@@ -21,4 +21,4 @@ def test_the_small_image_runs(namespace, small_image):
     namespace.kubectl(
         "run", "small", f"--image={small_image}", "--restart=Never", "--image-pull-policy=Never", "--", "true"
     )
-    namespace.kubectl("wait", "pod/small", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=120s")
+    namespace.kubectl("wait", "pod/small", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=600s")

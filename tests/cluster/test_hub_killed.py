@@ -54,7 +54,7 @@ async def hub(namespace, small_image, tmp_path):
 
 async def ask(client: httpx.AsyncClient, method: str, path: str) -> httpx.Response:
     """Ask until somebody answers."""
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(400):
         while True:
             try:
                 answer = await client.request(method, path)
@@ -75,7 +75,7 @@ def there(namespace: Namespace, kind: str) -> list[str]:
     return sorted(namespace.names(kind))
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 async def test_starts_go_on_where_killed_hubs_left_them(hub: HubProcess, namespace: Namespace, tmp_path: Path) -> None:
     chance = random.Random(os.environ.get("NBHUB_SEED", "1"))
     users = [f"user{number}" for number in range(COUNT)]
@@ -102,5 +102,5 @@ async def test_starts_go_on_where_killed_hubs_left_them(hub: HubProcess, namespa
         hub.kill()
         await hub.start()
         left = sorted(f"jupyter-{user}" for user in users[3:])
-        await until(lambda: there(namespace, "pods") == left, "the pods of stopped servers are gone", 120)
-        await until(lambda: there(namespace, "secrets") == left, "and their Secrets", 120)
+        await until(lambda: there(namespace, "pods") == left, "the pods of stopped servers are gone", 300)
+        await until(lambda: there(namespace, "secrets") == left, "and their Secrets", 300)

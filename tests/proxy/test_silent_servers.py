@@ -105,6 +105,7 @@ async def test_a_hub_that_is_just_restarted_is_waited_for(tmp_path: Path) -> Non
 async def test_a_server_that_closed_an_idle_connection_gets_the_request_on_a_new_one(tmp_path: Path) -> None:
     """A restarted hub on the same port must not cost the next request its answer."""
     hub = Upstream("hub")
+    hub.port = free_port()
     async with hub.serving():
         proxy = make_proxy(tmp_path, hub)
         await proxy.start()

@@ -15,7 +15,7 @@ import pytest
 
 from nbhub.core.model import Route
 from proxy.conftest import Edge
-from proxy.edges import HOST, Upstream, get, make_proxy, started, until
+from proxy.edges import HOST, PATIENCE, Upstream, get, make_proxy, started, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -30,7 +30,7 @@ async def test_websockets_pass_both_ways(edge: Edge) -> None:
         aiohttp.ClientSession() as session,
         session.ws_connect(url, origin="http://h", headers=headers, max_msg_size=0) as channel,
     ):
-        seen = await channel.receive_json(timeout=5)
+        seen = await channel.receive_json(timeout=PATIENCE)
         received = dict(seen["headers"])
         assert seen["who"] == "alice"
         assert (received["origin"], received["cookie"], received["sec-fetch-site"]) == (
@@ -40,10 +40,10 @@ async def test_websockets_pass_both_ways(edge: Edge) -> None:
         )
         assert received["x-forwarded-proto"] == "http"
         await channel.send_str("hello")
-        assert await channel.receive_str(timeout=5) == "hello"
+        assert await channel.receive_str(timeout=PATIENCE) == "hello"
         large = b"x" * (8 * 1024**2)
         await channel.send_bytes(large)
-        assert await channel.receive_bytes(timeout=20) == large
+        assert await channel.receive_bytes(timeout=PATIENCE) == large
 
 
 async def test_many_websockets_of_one_server(edge: Edge) -> None:
@@ -54,8 +54,8 @@ async def test_many_websockets_of_one_server(edge: Edge) -> None:
         for number, channel in enumerate(channels):
             await channel.send_str(str(number))
         for number, channel in enumerate(channels):
-            await channel.receive(timeout=5)
-            assert await channel.receive_str(timeout=5) == str(number)
+            await channel.receive(timeout=PATIENCE)
+            assert await channel.receive_str(timeout=PATIENCE) == str(number)
 
 
 async def test_a_websocket_survives_silence_and_new_routes(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ async def test_a_websocket_survives_silence_and_new_routes(tmp_path: Path) -> No
         async with started(proxy) as port, aiohttp.ClientSession() as session:
             await proxy.update([alice.route("/user/alice/")])
             async with session.ws_connect(f"http://{HOST}:{port}/user/alice/ws") as channel:
-                await channel.receive(timeout=5)
+                await channel.receive(timeout=PATIENCE)
                 await proxy.update([alice.route("/user/alice/"), Route("/user/b/", "http://127.0.0.1:1")])
                 slow, hub_slow = await asyncio.gather(
                     get(port, "/user/alice/slow?seconds=2.5"), get(port, "/hub/slow?seconds=2.5")
@@ -75,7 +75,7 @@ async def test_a_websocket_survives_silence_and_new_routes(tmp_path: Path) -> No
                 # Nor does it end with its route: what is established stays until the server goes.
                 await proxy.update([])
                 await channel.send_str("still there")
-                assert await channel.receive_str(timeout=5) == "still there"
+                assert await channel.receive_str(timeout=PATIENCE) == "still there"
 
 
 async def test_dead_clients_are_found_by_the_kernel(edge: Edge) -> None:
@@ -131,7 +131,7 @@ async def test_a_client_that_does_not_read_stops_the_server_and_fills_no_memory(
 
     def client(connection: socket.socket) -> None:
         connection.sendall(b"GET /user/big/x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
-        done.wait(20)
+        done.wait(PATIENCE)
 
     done = threading.Event()
     grown = await _through(edge, upstream, client, done)
@@ -164,7 +164,7 @@ async def _through(
 
 
 def _accept(server: socket.socket, upstream: Callable[[socket.socket, bytes], None], done: threading.Event) -> None:
-    server.settimeout(10)
+    server.settimeout(PATIENCE)
     connection, _ = server.accept()
     with connection:
         head = b""

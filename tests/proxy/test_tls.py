@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from nbhub.errors import ConfigError
 from nbhub.proxy import Proxy
-from proxy.edges import HOST, Upstream, get, make_proxy, started, until
+from proxy.edges import HOST, PATIENCE, Upstream, get, make_proxy, started, until
 from servers.ports import free_port
 
 HEADERS, RST_STREAM, SETTINGS, GOAWAY = 1, 3, 4, 7
@@ -52,7 +52,7 @@ async def proxy(tmp_path: Path) -> AsyncIterator[Proxy]:
     certificate, key = make_certificate(tmp_path, serial=1)
     async with Upstream("hub").serving() as hub, Upstream("alice").serving() as alice:
         made = make_proxy(
-            tmp_path / "proxy", hub, ssl_cert=str(certificate), ssl_key=str(key), reread_interval=0.1, keep_alive=2
+            tmp_path / "proxy", hub, ssl_cert=str(certificate), ssl_key=str(key), reread_interval=0.1, keep_alive=100
         )
         async with started(made):
             await made.update([alice.route("/user/alice/")])
@@ -84,7 +84,7 @@ async def test_plain_http_is_not_answered(proxy: Proxy) -> None:
     reader, writer = await asyncio.open_connection(HOST, proxy.port)
     writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
     with contextlib.suppress(ConnectionError):
-        assert not (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 200")
+        assert not (await asyncio.wait_for(reader.read(), PATIENCE)).startswith(b"HTTP/1.1 200")
     writer.close()
 
 
@@ -150,7 +150,7 @@ def packed(kind: int, flags: int, stream: int, body: bytes) -> bytes:
 
 
 async def frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    head = await asyncio.wait_for(reader.readexactly(9), 10)
+    head = await asyncio.wait_for(reader.readexactly(9), PATIENCE)
     return head[3], await reader.readexactly(int.from_bytes(head[:3], "big"))
 
 

@@ -181,4 +181,4 @@ def in_one_group(items: list[pytest.Item], folder: Path) -> None:
         if folder in item.path.parents:
             item.add_marker(pytest.mark.xdist_group("cluster"))
             if os.environ.get("PYTEST_TIMEOUT") is None and item.get_closest_marker("timeout") is None:
-                item.add_marker(pytest.mark.timeout(600))
+                item.add_marker(pytest.mark.timeout(900))

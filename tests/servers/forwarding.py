@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,8 +20,9 @@ def forwarded(kubeconfig: Path, namespace: str, what: str, port: int) -> Iterato
         line = process.stdout.readline()  # one line for each address, or the error
         found = re.search(r"127\.0\.0\.1:(\d+)", line)
         assert found, line
+        # It says something of each connection, and would wait for a reader in the end.
+        threading.Thread(target=process.stdout.read, daemon=True).start()
         yield f"http://127.0.0.1:{found[1]}"
     finally:
         process.terminate()
         process.wait(timeout=100)
-        process.stdout.close()

@@ -148,7 +148,7 @@ class HubProcess:
             input=given,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=120,
+            timeout=500,
             check=False,
         )
         return done.returncode, done.stdout.decode(errors="replace")

@@ -22,6 +22,7 @@ from nbhub.spawners.fake_folder import FolderBackend
 from nbhub.spawners.kubernetes.spawner import KubeSpawner
 from nbhub.spawners.process import LocalProcessSpawner, SimpleLocalProcessSpawner
 from servers.cluster_fixtures import Namespace, cluster, namespace, small_image
+from spawners.launches import PATIENCE
 
 __all__ = ["cluster", "namespace", "small_image"]
 
@@ -42,7 +43,7 @@ class Kind:
     kill: Callable[[str], None]  # kills the server of an object name as from outside
     alive: Callable[[], int]  # servers that live, counted at the backend itself
     address: str = "http://127."  # what URLs of servers begin with
-    patience: float = 5.0  # seconds until what happened outside is known
+    patience: float = PATIENCE  # seconds until what happened outside is known
 
 
 @pytest.fixture(scope="session")
@@ -128,7 +129,7 @@ async def spawners() -> AsyncIterator[Callable[[Spawner], Spawner]]:
         await spawner.close()
 
 
-on_cluster = pytest.param("kubernetes", marks=[pytest.mark.xdist_group("cluster"), pytest.mark.timeout(600)])
+on_cluster = pytest.param("kubernetes", marks=[pytest.mark.xdist_group("cluster"), pytest.mark.timeout(900)])
 
 
 @pytest.fixture(params=["fake", "fake-folder", "simple", "localprocess", on_cluster])
@@ -162,7 +163,7 @@ async def kind(request: pytest.FixtureRequest, spawners: Callable[[Spawner], Spa
                 cmd=tiny,
                 interrupt_timeout=2,
                 term_timeout=2,
-                kill_timeout=2,
+                kill_timeout=60,
                 environment={},
             )
         )
@@ -189,13 +190,14 @@ def on_kubernetes(request: pytest.FixtureRequest, spawners: Callable[[Spawner], 
                 image=image,
                 cmd=["jupyterhub-singleuser"],
                 extra_pod_config={"restartPolicy": "Never"},
-                start_timeout=120,
+                start_timeout=300,
             )
         )
 
     def kill(object_name: str) -> None:
         (pod,) = place.names("pods")
-        place.kubectl("exec", pod, "--", "sh", "-c", "kill -9 $(cat /proc/1/task/1/children)")
+        # Who kills may be gone with the container before kubectl hears of it.
+        place.kubectl("exec", pod, "--", "sh", "-c", "kill -9 $(cat /proc/1/task/1/children)", check=False)
 
     def alive() -> int:
         pods = place.get("pods")["items"]
@@ -204,4 +206,4 @@ def on_kubernetes(request: pytest.FixtureRequest, spawners: Callable[[Spawner], 
             for pod in pods
         )
 
-    return Kind("kubernetes", make, "alice", {"args": ["die=3"]}, kill, alive, address="http://", patience=60.0)
+    return Kind("kubernetes", make, "alice", {"args": ["die=3"]}, kill, alive, address="http://")

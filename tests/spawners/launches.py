@@ -64,7 +64,7 @@ def url_of(checkpoints: list[Checkpoint]) -> str:
     return next(c.url for c in reversed(checkpoints) if c.url)
 
 
-def answers(url: str, timeout: float = 2.0) -> bool:
+def answers(url: str, timeout: float = 60.0) -> bool:
     """Whether a server answers at the address now."""
     try:
         with urllib.request.urlopen(f"{url}/user/alice/api", timeout=timeout) as answer:

@@ -56,14 +56,14 @@ async def test_fails_at_the_asked_stage_with_a_log_tail(spawner, backend):
 
 
 async def test_dies_after_a_while_with_its_exit_code_and_tells_watchers(spawner):
-    launch = a_launch(spawner, server_id=7, options={"fault": "dies", "after": 0.05, "exit_code": 3})
+    launch = a_launch(spawner, server_id=7, options={"fault": "dies", "after": 1.0, "exit_code": 3})
     changes = spawner.watch()
     first = asyncio.ensure_future(anext(changes))
     await asyncio.sleep(0)
     await bring_up(spawner, launch)
     assert await first == 7
     assert (await spawner.poll([a_handle(launch)]))[0].alive
-    assert await asyncio.wait_for(anext(changes), 5) == 7
+    assert await asyncio.wait_for(anext(changes), 100) == 7
     seen = (await spawner.poll([a_handle(launch)]))[0]
     assert (seen.alive, seen.exit_code) == (False, 3)
     await changes.aclose()
@@ -83,10 +83,12 @@ async def test_mute_lives_and_never_answers(spawner):
     assert not await asyncio.to_thread(answers, url, 0.2)
 
 
-async def test_answers_only_after_the_asked_time(spawner):
-    url = url_of(await bring_up(spawner, a_launch(spawner, options={"ready_after": 0.2})))
-    assert not await asyncio.to_thread(answers, url)
-    await asyncio.sleep(0.2)
+async def test_answers_only_after_the_asked_time(spawner, backend):
+    now = [1000.0]
+    backend.clock = lambda: now[0]
+    url = url_of(await bring_up(spawner, a_launch(spawner, options={"ready_after": 50})))
+    assert not await asyncio.to_thread(answers, url, 0.2)
+    now[0] += 50
     assert await asyncio.to_thread(answers, url)
 
 

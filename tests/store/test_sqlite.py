@@ -89,7 +89,7 @@ async def test_a_killed_hub_leaves_no_lock_and_all_that_it_committed(path: Path)
             await Store.open(str(path))
     finally:
         holder.send_signal(signal.SIGKILL)
-        holder.communicate(timeout=10)
+        holder.communicate(timeout=100)
     store = await Store.open(str(path))
     async with store.read() as tx:
         assert await users.get(tx, "alice") is not None

@@ -13,7 +13,7 @@ import pytest
 
 from nbhub.core.secrets import server_token
 
-SLOW = {"delay": 0.4}
+SLOW = {"delay": 1}
 
 
 async def events(client: httpx.AsyncClient, path: str) -> list[dict[str, Any]]:
@@ -25,6 +25,11 @@ async def events(client: httpx.AsyncClient, path: str) -> list[dict[str, Any]]:
     frames = [frame for frame in answer.text.split("\n\n") if frame]
     assert all(frame.startswith("data: ") for frame in frames)
     return [json.loads(frame[6:]) for frame in frames]
+
+
+def is_followed(hub: Any) -> bool:
+    """Whether somebody reads a stream of events: nothing else listens for the end of the hub."""
+    return bool(hub.store.wakeup._exact.get("closing"))
 
 
 @pytest.mark.parametrize("path", ["users/alice/server", "users/alice/servers/"])
@@ -134,14 +139,14 @@ async def test_options_are_kept_for_the_next_start(hub: Any) -> None:
 
 async def test_cancelling_a_start(hub: Any) -> None:
     alice = await hub.api("alice")
-    starting = asyncio.create_task(alice.post("/hub/api/users/alice/server", json={"delay": 5}))
+    starting = asyncio.create_task(alice.post("/hub/api/users/alice/server", json={"delay": 60}))
 
     async def known() -> bool:
         return bool((await alice.get("/hub/api/users/alice")).json()["servers"])
 
     await hub.until(known)
     following = asyncio.create_task(events(alice, "/hub/api/users/alice/server/progress"))
-    await asyncio.sleep(0.05)
+    await hub.until(lambda: is_followed(hub))
     assert (await alice.delete("/hub/api/users/alice/server")).status_code == 204
     answer = await starting
     assert (answer.status_code, answer.json()["message"]) == (400, "The start of alice/ was cancelled.")
@@ -153,7 +158,7 @@ async def test_cancelling_a_start(hub: Any) -> None:
 async def test_a_stop_under_way_refuses_a_start(hub_with: Callable[..., Any]) -> None:
     async with hub_with(slow_stop_timeout=0.05) as hub:
         alice = await hub.api("alice")
-        await alice.post("/hub/api/users/alice/server", json={"stop_seconds": 1})
+        await alice.post("/hub/api/users/alice/server", json={"stop_seconds": 20})
         assert (await alice.delete("/hub/api/users/alice/server")).status_code == 202
         assert (await alice.get("/hub/api/users/alice")).json()["pending"] == "stop"
         answer = await alice.post("/hub/api/users/alice/server")
@@ -170,16 +175,16 @@ async def test_progress_of_a_ready_server_is_one_event(hub: Any) -> None:
 
 async def test_closing_ends_streams(hub: Any) -> None:
     alice = await hub.api("alice")
-    starting = asyncio.create_task(alice.post("/hub/api/users/alice/server", json={"delay": 5}))
+    starting = asyncio.create_task(alice.post("/hub/api/users/alice/server", json={"delay": 60}))
 
     async def known() -> bool:
         return bool((await alice.get("/hub/api/users/alice")).json()["servers"])
 
     await hub.until(known)
     following = asyncio.create_task(events(alice, "/hub/api/users/alice/server/progress"))
-    await asyncio.sleep(0.1)
+    await hub.until(lambda: is_followed(hub))
     hub.app.close()
-    told = await asyncio.wait_for(following, 2)
+    told = await asyncio.wait_for(following, 100)
     assert not any("ready" in event or "failed" in event for event in told)
     starting.cancel()
 
@@ -204,7 +209,7 @@ async def test_limit_of_starts_at_once_holds_under_pressure(hub_with: Callable[.
         names = [f"u{n}" for n in range(12)]
         await root.post("/hub/api/users", json={"usernames": names})
         answers = await asyncio.gather(
-            *(root.post(f"/hub/api/users/{name}/server", json={"delay": 1}) for name in names)
+            *(root.post(f"/hub/api/users/{name}/server", json={"delay": 60}) for name in names)
         )
         assert sorted(answer.status_code for answer in answers) == [202] * 3 + [429] * 9
         refused = next(answer for answer in answers if answer.status_code == 429)

@@ -56,6 +56,7 @@ async def ready(hub: Any, user: str) -> bool:
 
 async def test_a_start_is_answered_when_every_proxy_leads_there(hub: Any) -> None:
     api = await hub.api("ada")
+    hub.store.reach.patience = 100
     async with a_proxy(hub, "one") as one, a_proxy(hub, "two") as two:
         answer = asyncio.create_task(api.post("/hub/api/users/ada/server"))
         told = asyncio.create_task(_story(hub, api))
@@ -75,6 +76,7 @@ async def test_a_start_is_answered_when_every_proxy_leads_there(hub: Any) -> Non
 
 async def test_a_proxy_that_stays_away_holds_up_nobody_for_long(hub: Any) -> None:
     api = await hub.api("ada")
+    hub.store.reach.patience = 0.2
     async with a_proxy(hub, "away"):
         assert (await api.post("/hub/api/users/ada/server")).status_code == 201
         answer = await api.get("/user/ada/api/contents?x=1")
@@ -102,7 +104,9 @@ async def test_a_proxy_that_hangs_holds_up_one_answer_not_all(hub: Any) -> None:
 async def test_programs_that_come_too_early_are_asked_to_come_again(hub: Any) -> None:
     api, browser = await hub.api("ada"), await hub.browser("ada")
     async with a_proxy(hub, "one") as in_force:
+        hub.store.reach.patience = 0.05
         await api.post("/hub/api/users/ada/server")
+        hub.store.reach.patience = 100
         early = [
             asyncio.create_task(api.get("/user/ada/api/contents?x=a%20b")),
             asyncio.create_task(api.post("/user/ada/api/kernels", json={"name": "python3"})),
@@ -142,6 +146,7 @@ async def test_whoever_spells_an_address_in_another_way_is_led_to_the_one_that_t
 
 async def test_after_a_restart_programs_wait_for_a_proxy_to_follow(hub: Any) -> None:
     api = await hub.api("ada")
+    hub.store.reach.patience = 100
     await api.post("/hub/api/users/ada/server")
     early = asyncio.create_task(api.get("/user/ada/api/contents"))
     async with hub.store.wakeup.listen("never") as bell:
