@@ -17,8 +17,8 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def hub(folder: Path) -> AsyncIterator[HubProcess]:
-    """A hub that nobody has visited."""
-    async with running_hub(folder, "c.Hub.spawner_class = 'fake'\n") as running:
+    """A hub that nobody has visited, with servers that take some seconds to start."""
+    async with running_hub(folder, "c.Hub.spawner_class = 'fake'\nc.FakeSpawner.delay = 1\n") as running:
         yield running
 
 
@@ -30,6 +30,7 @@ async def test_parts_of_the_list_and_groups(hub: HubProcess, visit: Visit, tmp_p
     await ada.get_by_text("Add users by name").click()
     await ada.get_by_label("Names, one in each line").fill(f"ursula\n{'u' * 64}")
     await ada.get_by_role("button", name="Add", exact=True).click()
+    await expect(ada.locator("time[data-local]")).not_to_contain_text("UTC")
     await ada.goto("/hub/admin")
     await ada.get_by_role("link", name="User", exact=True).click()
     await expect(ada.get_by_role("columnheader", name="User")).to_have_attribute("aria-sort", "descending")
@@ -56,3 +57,9 @@ async def test_parts_of_the_list_and_groups(hub: HubProcess, visit: Visit, tmp_p
     await ada.get_by_role("link", name="All groups").click()
     await expect(ada.get_by_role("row", name="statistics")).to_contain_text("uwe-uu")
     await camera.examine(ada, "groups")
+
+    await ada.goto("/hub/admin?q=ursula")
+    row = ada.get_by_role("row", name="ursula")
+    await row.get_by_role("button", name="Start").click()
+    await ada.goto("/hub/admin?q=ursula")
+    await expect(row).to_contain_text("Running")  # without being asked

@@ -21,6 +21,7 @@ from nbhub.web.desk import Desk
 log = logging.getLogger("nbhub.web")
 
 _PLAIN = {
+    "Method Not Allowed": "This page does not take what was sent to it.",
     "Action is not authorized with current scopes": "Your account does not have the right that this needs.",
     "No access to resources or resources not found": "There is no such thing, or it is not yours to see.",
 }

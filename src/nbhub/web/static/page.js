@@ -64,13 +64,27 @@
     history.replaceState(null, "", here);
   }
 
-  // A page that shows something on its way looks again, unless somebody is using it.
+  // A page that shows something on its way looks again, unless somebody is using it; it stays as it is, and so does the
+  // focus, until there is something new to show.
   const changing = document.querySelector("[data-refresh]");
   if (changing) {
+    // A redirect is not followed: what stands at its end, such as somebody's server, is not to learn the token.
+    const asked = { redirect: "manual", headers: { "X-XSRFToken": document.querySelector("[name=_xsrf]")?.value || "" } };
+    const look = async () => {
+      const answer = await fetch(location.href, asked).catch(() => null);
+      if (!answer || [502, 503, 504].includes(answer.status)) return;
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      if (page.querySelector("[data-refresh]")?.textContent !== changing.textContent) location.reload();
+    };
     setInterval(() => {
       const typing = document.activeElement && document.activeElement.matches("input, textarea, select");
-      if (!document.hidden && !typing && !document.querySelector("details[open]")) location.reload();
+      if (!document.hidden && !typing && !document.querySelector("details[open]")) look();
     }, 1000 * Number(changing.dataset.refresh));
+  }
+
+  // Points in time are told as people here tell them.
+  for (const time of document.querySelectorAll("time[data-local]")) {
+    time.textContent = new Date(time.dateTime).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
   }
 
   // A link that is followed by itself after a while.
