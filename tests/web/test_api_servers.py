@@ -354,4 +354,6 @@ async def test_options_are_refused_before_they_are_too_deep_to_be_read_again(nam
         assert (levels, answer.status_code) == (levels, status)
     quoted = b'{"user_options": {"x": "' + b'\\"[' * 5000 + b'"}}'
     assert (await alice.put("/hub/api/users/alice/servers/flat", content=quoted)).status_code == 201
+    endless = b"[]" * 101 + b'\\"' * 400_000  # would take minutes if each quote were looked at anew
+    assert (await alice.put("/hub/api/users/alice/servers/endless", content=endless)).status_code == 400
     assert (await root.get("/hub/api/users?include_stopped_servers")).status_code == 200
