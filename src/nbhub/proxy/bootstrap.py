@@ -84,6 +84,8 @@ def bootstrap(edge: Edge) -> Resource:
         "admin": {"address": {"pipe": {"path": edge.admin_path, "mode": 0o600}}},
         "static_resources": {"listeners": listeners, "clusters": [hub_cluster(edge), servers_cluster(edge)]},
         "overload_manager": overload_manager(edge),
+        # A new route table is read before the old one is let go; what that leaves free goes back a minute later.
+        "memory_allocator_manager": {"bytes_to_release": _MIB, "memory_release_interval": "1s"},
         "stats_config": {
             "stats_matcher": {"inclusion_list": {"patterns": [{"safe_regex": {"regex": _STATS}}]}},
         },
