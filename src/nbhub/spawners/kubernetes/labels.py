@@ -7,20 +7,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from nbhub.core.launch import Launch
-from nbhub.spawners.kubernetes import slugs
+from nbhub.spawners.kubernetes import records, slugs
 from nbhub.spawners.kubernetes.names import Names, expand_all
 from nbhub.spawners.kubernetes.settings import KubeSettings
 from nbhub.spawners.kubernetes.spelling import Plain
 
-USER, SERVER = "hub.jupyter.org/username", "hub.jupyter.org/servername"
+USER, SERVER = records.USER, records.SERVER  # as annotations they hold names as they are
 MANAGED_BY = "app.kubernetes.io/managed-by"
 COMPONENT, NEW_COMPONENT = "component", "app.kubernetes.io/component"
 STORAGE = "singleuser-storage"
 HUB = ("release", "app.kubernetes.io/instance")  # what charts tell hubs of one namespace apart by
 
 # nbhub's own, on everything that lives as long as one start.
-SERVER_ID = "nbhub/server-id"  # label: the server's number in the hub's database
-GENERATION = "nbhub/generation"  # label: which start of the server
+SERVER_ID = records.SERVER_ID  # label: the server's number in the hub's database
+GENERATION = records.GENERATION  # label: which start of the server
 LAUNCH = "nbhub/launch"  # annotation: see launch_mark
 FULL_NAME = "nbhub/server"  # annotation: "alice/gpu"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-SERVER_ID = "nbhub/server-id"
+SERVER_ID = "nbhub/server-id"  # these four are written by `labels`
 GENERATION = "nbhub/generation"
 USER = "hub.jupyter.org/username"  # as annotations, names are as they are
 SERVER = "hub.jupyter.org/servername"
