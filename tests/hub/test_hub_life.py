@@ -113,6 +113,24 @@ async def test_servers_left_running_and_a_second_ctrl_c(folder: Path, small_serv
     assert await hub.stop() == 0
 
 
+async def test_who_waits_for_a_start_hears_that_it_goes_on_when_the_hub_stops(folder: Path) -> None:
+    slow = "c.Hub.spawner_class = 'fake'\nc.FakeSpawner.delay = 300\nc.Hub.slow_spawn_timeout = 300\n"
+    hub = HubProcess(folder, slow + "c.Hub.authenticator_class = 'dummy'\nc.Hub.cleanup_servers = False\n")
+    await hub.start()
+    async with hub.client(await hub.token()) as api:
+        await api.post("/users/alice")
+        waiting = asyncio.create_task(api.post("/users/alice/server", json={}))
+
+        async def is_pending() -> bool:
+            return bool((await api.get("/users/alice")).json()["pending"] == "spawn")
+
+        await until(is_pending, "the start is under way")
+        hub.send(signal.SIGTERM)
+        answer = await waiting
+    assert answer.status_code == 202, answer.text
+    assert await hub.ended() == 0
+
+
 async def test_hub_and_envoy_are_killed(folder: Path, small_servers: str) -> None:
     hub = HubProcess(folder / "hub", small_servers)
     await hub.start()

@@ -162,7 +162,7 @@ async def ask_stop_all(desk: Desk, asking: Principal) -> int:
 async def await_start(desk: Desk, asked: Server, seconds: float) -> bool:
     """Wait for the outcome of a start: True when it can be reached, False when it takes longer; raises SpawnError."""
     record: Server | None = asked
-    async with desk.store.wakeup.listen(f"server:{asked.id}", "resync") as bell:
+    async with desk.store.wakeup.listen(f"server:{asked.id}", "resync", "closing") as bell:
         async for record in _looks(desk, asked.id, bell, seconds):
             if record is None or not record.wanted:
                 raise BadRequest(f"The start of {_full(asked)} was cancelled.")
@@ -176,7 +176,7 @@ async def await_start(desk: Desk, asked: Server, seconds: float) -> bool:
 
 async def await_stop(desk: Desk, asked: Server, seconds: float) -> bool:
     """Wait until a server is stopped (and removed): True when it is, False when it takes longer."""
-    async with desk.store.wakeup.listen(f"server:{asked.id}", "resync") as bell:
+    async with desk.store.wakeup.listen(f"server:{asked.id}", "resync", "closing") as bell:
         async for record in _looks(desk, asked.id, bell, seconds):
             if record is None or not (record.active or record.removing):
                 return True
@@ -186,7 +186,7 @@ async def await_stop(desk: Desk, asked: Server, seconds: float) -> bool:
 
 
 async def _looks(desk: Desk, server_id: int, bell: Bell, seconds: float) -> AsyncIterator[Server | None]:
-    """Yield the row now and after every ring, until `seconds` are over."""
+    """Yield the row now and after every ring, until `seconds` are over or the hub stops, as the next one goes on."""
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
     while True:
@@ -194,7 +194,8 @@ async def _looks(desk: Desk, server_id: int, bell: Bell, seconds: float) -> Asyn
             record = await servers.by_id(tx, server_id)
         yield record
         left = until - loop.time()
-        if left <= 0 or not await bell.wait(left):
+        heard = await bell.wait(left) if left > 0 else frozenset()
+        if not heard or "closing" in heard:
             return
 
 
