@@ -27,7 +27,7 @@ from nbhub.errors import ConfigError, DatabaseUnavailable
 from nbhub.metrics import Metrics
 from nbhub.proxy import Proxy, place
 from nbhub.reconcile import Reconciler, sweep
-from nbhub.spawners.base import Spawner
+from nbhub.spawners.base import Handle, Note, Spawner
 from nbhub.spawners.process import SimpleLocalProcessSpawner
 from nbhub.store import HeldElsewhere, Store, servers
 from nbhub.web.app import create_app
@@ -321,7 +321,11 @@ class Operation:
         try:
             async with asyncio.timeout(self.hub.shutdown_timeout):
                 async with self.store.write() as tx:
+                    found = await servers.everybodys(tx)
                     await servers.ask_stop_all(tx, self.clock())
+                for record in found:
+                    if record.wanted and record.active:
+                        self.spawner.note(Handle.of(record), Note("Stopped", "Stopped with the hub"))
                 await self._until_all_stopped()
         except TimeoutError:
             self.say("Some servers are still stopping; the next hub sees to them.")

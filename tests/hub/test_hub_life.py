@@ -131,6 +131,25 @@ async def test_who_waits_for_a_start_hears_that_it_goes_on_when_the_hub_stops(fo
     assert await hub.ended() == 0
 
 
+async def test_a_hub_that_stops_its_servers_has_it_noted(folder: Path) -> None:
+    settings = (
+        "from nbhub.spawners.fake import FakeSpawner\n\n"
+        "class Telling(FakeSpawner):\n"
+        "    def note(self, handle, note):\n"
+        "        print(f'noted: {handle.object_name} {note.word}: {note.sentence}', flush=True)\n\n"
+        "c.Hub.spawner_class = Telling\nc.Hub.authenticator_class = 'dummy'\n"
+    )
+    async with running_hub(folder, settings) as hub, hub.client(await hub.token()) as api:
+        for user in ("alice", "bob"):
+            await ask_start(api, user)
+        await api.delete("/users/bob/server")
+        await until(lambda: _stopped(api, "bob"), "bob's server has stopped")
+    assert [line for line in hub.text().splitlines() if line.startswith("noted:") and "Stopped" in line] == [
+        "noted: bob Stopped: Stopped by admin",
+        "noted: alice Stopped: Stopped with the hub",
+    ]
+
+
 async def test_hub_and_envoy_are_killed(folder: Path, small_servers: str) -> None:
     hub = HubProcess(folder / "hub", small_servers)
     await hub.start()

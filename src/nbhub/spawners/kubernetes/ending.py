@@ -146,6 +146,11 @@ def vanished(happened: Sequence[Happening]) -> Sight:
     """Say why a pod is no longer there, as far as events tell."""
     found = latest(happened, *_EVENTS)
     if found is None:
-        return Sight(Stage.ABSENT, "There is no pod.", "Absent", ended=True)
+        return Sight(
+            Stage.ABSENT,
+            "The pod is gone, and nothing says why: somebody or its node may have taken it away.",
+            "Absent",
+            ended=True,
+        )
     words = "" if found.reason == "Killing" else re.sub(r"\s+", " ", found.words)
     return Sight(Stage.ABSENT, with_details(_EVENTS[found.reason], words), found.reason, ended=True)
