@@ -149,6 +149,9 @@ def test_a_late_start_says_what_it_was_waiting_for() -> None:
         "The server could not be brought up within 20 s. The last that was heard of it: Waiting for a node. "
         "Try again, or ask your administrator to allow more time (start_timeout).\n\n0/1 nodes"
     )
+    again = ProgressEvent(NOW, 15, late(starting(launched=False, events=heard), NOW))
+    for events in ((*heard, again), (*heard, again, again)):  # the stop that follows may have to be tried for long
+        assert late(starting(launched=False, events=events), NOW) == again.message
     assert "within 0 s" in late(starting(started=None), NOW)
     assert "within 0 s" in late(starting(started=NOW + 5), NOW)  # a clock that was set back
 

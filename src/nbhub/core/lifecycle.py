@@ -143,6 +143,9 @@ def _keep_up(server: Server, seen: Observation, limits: Limits) -> Step:
     return Settle(Phase.FAILED, ended(seen, "while it was running"))
 
 
+_LATE = "The server could not be brought up within "
+
+
 def late(server: Server, now: float) -> str:
     """Say what a start that is past its deadline was waiting for."""
     took = max(0, round(now - (server.started if server.started is not None else now)))
@@ -151,10 +154,11 @@ def late(server: Server, now: float) -> str:
             f"The server was launched and its process is alive, but it did not answer at its address within {took} s. "
             "Ask your administrator to look at its log, or to allow more time (http_timeout)."
         )
-    heard = server.events[-1].message if len(server.events) > 1 else ""
+    told = (event.message for event in reversed(server.events[1:]))
+    heard = next((words for words in told if not words.startswith(_LATE)), "")  # not what was said of it before
     sentence, _, details = heard.partition("\n\n")
     return (
-        f"The server could not be brought up within {took} s. "
+        f"{_LATE}{took} s. "
         + (f"The last that was heard of it: {sentence} " if sentence else "")
         + "Try again, or ask your administrator to allow more time (start_timeout)."
         + (f"\n\n{details}" if details else "")
