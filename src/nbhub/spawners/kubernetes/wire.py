@@ -1,4 +1,4 @@
-"""HTTP to the API server: requests as bytes, answers as bytes, and the hub's identity on every request.
+"""HTTP to the API server: bytes in and bytes out, and the hub's identity on every request.
 
 Below the client that lightkube offers, which would double what a start costs the hub (docs/decisions).
 """
@@ -12,12 +12,14 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
+import aiohttp
 import httpx2
+from yarl import URL
 
-from nbhub.spawners.kubernetes.connection import Connections, Garbled
-
-# What may happen to a connection, time-outs included; nothing of it says that a request was not carried out.
-Broken = OSError
+# What may happen to a connection; nothing of it says that a request was not carried out.
+Broken = (aiohttp.ClientError, OSError)  # time-outs included
+NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=None)  # whoever asks has one
+HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "nbhub"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,28 +39,22 @@ class Answer:
 class Wire:
     """Requests to one server as one identity; a token that was rotated is read again when it is refused."""
 
-    def __init__(self, server: str, tls: ssl.SSLContext | None, identity: httpx2.Auth | None) -> None:
-        url = httpx2.URL(server)
-        secure = url.scheme == "https"
-        self._above = url.raw_path.decode("ascii").partition("?")[0].rstrip("/")
-        self._host = url.netloc
-        host, port = url.raw_host.decode("ascii"), url.port or (443 if secure else 80)
-        self._connections = Connections(host, port, tls if secure else None)
+    def __init__(self, server: str, tls: ssl.SSLContext, identity: httpx2.Auth | None) -> None:
+        self._server = server.rstrip("/")
+        self._tls = tls
         self._identity = _Identity(server, identity)
+        self._session: aiohttp.ClientSession | None = None
 
     async def request(
         self, method: str, path: str, params: Mapping[str, str] | None, content: bytes | None, kind: str
     ) -> Answer:
-        """Send one request and return the answer; raises Broken."""
+        """Send one request and return the answer; raises one of Broken."""
         answer: Answer
+        session, url = self._open(), self._url(path, params)
         async for identity in self._identity.tries():
-            request = self._request(method, path, params, identity, content, kind)
-            connection = await self._connections.take()
-            try:
-                await connection.ask(request)
-                answer = Answer(connection.status, connection.headers, await connection.whole())
-            finally:
-                self._connections.give(connection)
+            headers = identity if content is None else {**identity, "Content-Type": kind}
+            async with session.request(method, url, data=content, headers=headers, allow_redirects=False) as found:
+                answer = Answer(found.status, found.headers, await found.read())
             if answer.status != 401:
                 break
         return answer
@@ -67,90 +63,81 @@ class Wire:
     async def stream(
         self, path: str, params: Mapping[str, str], *, connect: float, silence: float
     ) -> AsyncIterator[tuple[Answer, AsyncIterator[bytes]]]:
-        """Send one request and give the answer's pieces as they come; raises Broken.
+        """Send one request and give the answer's pieces as they come; raises one of Broken.
 
         Seconds: to connect, and without a word before the connection counts as dead.
         """
+        timeout = aiohttp.ClientTimeout(total=None, connect=connect, sock_read=silence)
         identity = await self._identity.current()
-        async with asyncio.timeout(connect):
-            connection = await self._connections.take()
-        try:
-            async with asyncio.timeout(silence):
-                await connection.ask(self._request("GET", path, params, identity))
-            if connection.status >= 300:
-                async with asyncio.timeout(silence):
-                    answer = Answer(connection.status, connection.headers, await connection.whole())
-                if answer.status == 401:
+        url = self._url(path, params)
+        async with self._open().get(url, headers=identity, allow_redirects=False, timeout=timeout) as found:
+            if found.status >= 300:
+                if found.status == 401:
                     self._identity.refused()
-                yield answer, _nothing()
+                yield Answer(found.status, found.headers, await found.read()), _nothing()
             else:
-                yield Answer(connection.status, connection.headers), connection.pieces(silence)
-        finally:
-            self._connections.give(connection)
+                yield Answer(found.status, found.headers), found.content.iter_any()
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._connections.close()
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
 
-    def _request(
-        self,
-        method: str,
-        path: str,
-        params: Mapping[str, str] | None,
-        identity: bytes,
-        content: bytes | None = None,
-        kind: str = "",
-    ) -> bytes:
-        """Return a request as it is sent, whatever is in the names that the path is made of."""
-        target = f"{self._above}{quote(path)}"
-        if params:
-            target += f"?{urlencode(params, quote_via=quote)}"
-        head = b"%b %b HTTP/1.1\r\nHost: %b\r\n%bAccept: application/json\r\nAccept-Encoding: identity\r\n" % (
-            method.encode("ascii"),
-            target.encode("ascii"),
-            self._host,
-            identity,
-        )
-        if content is None:
-            return head + b"\r\n"
-        return b"%bContent-Type: %b\r\nContent-Length: %d\r\n\r\n%b" % (head, kind.encode(), len(content), content)
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:  # it can be made in a running loop only
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, ssl=self._tls),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers=HEADERS,
+                timeout=NO_TIMEOUT,
+            )
+        return self._session
+
+    def _url(self, path: str, params: Mapping[str, str] | None) -> URL:
+        """Return an address in which names stay what they are, whatever is in them."""
+        query = f"?{urlencode(params, quote_via=quote)}" if params else ""
+        return URL(f"{self._server}{quote(path)}{query}", encoded=True)
+
+
+Headers = Mapping[str, str]
 
 
 class _Identity:
-    """The header that says who asks, taken from one of lightkube's ways to authenticate; empty if there is none."""
+    """The headers that say who asks, taken from one of lightkube's ways to authenticate."""
 
     def __init__(self, server: str, identity: httpx2.Auth | None) -> None:
         self._server = server
         self._auth = identity
-        self._header: bytes | None = None
+        self._headers: Headers | None = None
         self._turn = asyncio.Lock()
 
-    async def current(self) -> bytes:
-        """Return the header."""
-        if self._header is None:
+    async def current(self) -> Headers:
+        """Return the headers."""
+        if self._headers is None:
             async with self._turn:
-                if self._header is None:
-                    self._header = await self._ask(refused=False)
-        return self._header
+                if self._headers is None:
+                    self._headers = await self._ask(refused=False)
+        return self._headers
 
-    async def tries(self) -> AsyncIterator[bytes]:
-        """Give the header, and if there is a second round, one that was made anew."""
+    async def tries(self) -> AsyncIterator[Headers]:
+        """Give the headers, and if there is a second round, headers that were made anew."""
         before = await self.current()
         yield before
         async with self._turn:
-            if self._header is before:  # nobody else has been here meanwhile
-                self._header = await self._ask(refused=True)
-            again = self._header or b""
+            if self._headers is before:  # nobody else has been here meanwhile
+                self._headers = await self._ask(refused=True)
+            again = self._headers or {}
         yield again
 
     def refused(self) -> None:
-        """Make the header anew for the next request."""
-        self._header = None
+        """Make the headers anew for the next request."""
+        self._headers = None
 
-    async def _ask(self, *, refused: bool) -> bytes:
+    async def _ask(self, *, refused: bool) -> Headers:
         """Go through the steps of authentication without sending anything."""
         if self._auth is None:
-            return b""
+            return {}
         request = httpx2.Request("GET", self._server)
         flow = self._auth.async_auth_flow(request)
         found = await anext(flow)
@@ -160,10 +147,10 @@ class _Identity:
         await flow.aclose()
         value = found.headers.get("Authorization")
         if value is None:
-            return b""
+            return {}
         if not value.isprintable():
-            raise Garbled("the credentials of the hub hold a line break or another control character")
-        return b"Authorization: %b\r\n" % value.encode()
+            raise ConnectionError("the credentials of the hub hold a line break or another control character")
+        return {"Authorization": value}
 
 
 async def _nothing() -> AsyncIterator[bytes]:
