@@ -267,8 +267,8 @@ def _shown(value: Any) -> str:
 
 def _chosen_file(named: str | None, folder: Path) -> Path | None:
     if named is not None:
-        path = folder / Path(named).expanduser()
-        if not path.is_file():
+        path = Path("/dev/stdin") if named == "-" else folder / Path(named).expanduser()
+        if not path.is_file() and not path.is_fifo():
             raise ConfigError(f"There is no configuration file {path}; correct the path after -f.")
         return path
     for name in DEFAULT_FILES:
@@ -279,8 +279,9 @@ def _chosen_file(named: str | None, folder: Path) -> Path | None:
 
 def _read_file(path: Path) -> tuple[Config, dict[Setting, str]]:
     try:
+        reader = Reader(path.name, str(path.parent))
         with imports.pretending():
-            raw = Reader(path.name, str(path.parent)).load_config()
+            raw = reader.load_config()
     except SyntaxError as error:
         line = (error.text or "").strip()
         raise ConfigError(
@@ -289,14 +290,26 @@ def _read_file(path: Path) -> tuple[Config, dict[Setting, str]]:
         ) from error
     except (Exception, SystemExit) as error:
         raise ConfigError(_failure(path, error)) from error
-    return raw, _places(path)
+    return raw, _places(path.name, reader.source)
 
 
 class Reader(FileLoader):
-    """Executes a file whose imports find what stands here for JupyterHub's modules, also those made later."""
+    """Executes a file whose imports find what stands here for JupyterHub's modules, also those made later.
+
+    The file may be a pipe: it is read once.
+    """
+
+    source = b""
+
+    def _find_file(self) -> None:
+        path = Path(str(self.path), self.filename)
+        if path.is_fifo():
+            self.full_filename = str(path)
+        else:
+            super()._find_file()
 
     def _read_file_as_dict(self) -> None:
-        path = Path(self.full_filename)
+        self.source = Path(self.full_filename).read_bytes()
         namespace = {
             "__builtins__": imports.file_builtins(),
             "__file__": self.full_filename,
@@ -304,7 +317,7 @@ class Reader(FileLoader):
             "load_subconfig": self.load_subconfig,
             "get_config": lambda: self.config,
         }
-        exec(compile(path.read_bytes(), self.full_filename, "exec"), namespace, namespace)  # noqa: S102
+        exec(compile(self.source, self.full_filename, "exec"), namespace, namespace)  # noqa: S102
 
 
 def _renamed(raw: Config, foreign: bool) -> translate.Translation:
@@ -357,14 +370,14 @@ def _remedy(error: BaseException, where: traceback.FrameSummary) -> str:
     return f"Install the Python package that has {root!r} into the environment of nbhub."
 
 
-def _places(path: Path) -> dict[Setting, str]:
+def _places(file: str, source: bytes) -> dict[Setting, str]:
     """Find the last line of the file that mentions each setting; loaded sub-files are not looked into."""
     places: dict[Setting, str] = {}
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.Attribute) or not isinstance(node.value, ast.Attribute):
             continue
         if node.value.attr[:1].isupper():
-            place = f"{path.name}, line {node.lineno}"
+            place = f"{file}, line {node.lineno}"
             places[node.value.attr, node.attr] = places[our_name(node.value.attr, node.attr)] = place
     return places
 
@@ -387,7 +400,8 @@ def _options(argv: Sequence[str]) -> Iterator[tuple[str, str, str]]:
         _check_option(option, name)
         if not equals:
             value = next(words, "")
-            if not value or (value.startswith("-") and not value[1:2].isdigit()):
+            is_option = value.startswith("-") and not value[1:2].isdigit() and (option, value) != ("config", "-")
+            if not value or is_option:
                 raise ConfigError(f"{name} needs a value: write {name}=VALUE.")
         yield option, name, value
 

@@ -59,6 +59,8 @@ async def renew(running: Operation, reread: Reread) -> None:
         fresh, warnings = await asyncio.to_thread(reread)
         spawner = config.build(fresh.spawner_class, fresh.config, parent=fresh)
         source = config.build(fresh.authenticator_class, fresh.config, parent=fresh)
+        spawner.check_settings()
+        source.check_settings()
         settings = fresh.web_settings()
         keys = running.keys_of(fresh)
         declared = fresh.declared()

@@ -239,3 +239,16 @@ def test_the_files_are_used_under_jupyterhubs_own_name(tmp_path: Path) -> None:
     loaded = config.load([], folder=tmp_path)
     assert loaded.lenient
     assert loaded.config.Hub.ip == "0.0.0.0"
+
+
+@pytest.mark.parametrize("named", ["-", "/dev/stdin"])
+def test_a_generated_file_goes_through_a_pipe(tmp_path: Path, named: str) -> None:
+    nbhub = [sys.executable, "-m", "nbhub", "config"]
+    environment = {"PYTHONPATH": str(SOURCE), "PATH": "/usr/bin:/bin"}
+    with subprocess.Popen([*nbhub, "generate"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE) as written:
+        check = [*nbhub, "check", "-f", named]
+        done = subprocess.run(
+            check, cwd=tmp_path, env=environment, stdin=written.stdout, capture_output=True, text=True, check=False
+        )
+    assert (written.returncode, done.returncode) == (0, 0), done.stderr
+    assert "stdin, line 6: c.Hub.port" in done.stdout

@@ -41,6 +41,10 @@ async def test_settings_are_read_again(folder: Path, small_servers: str) -> None
         hub.send(signal.SIGHUP)
         said = await until(lambda: "stays as it was" in hub.text() and hub.text(), "the hub refuses")
         assert "c.Hub.allow_named_servers = 'perhaps' is wrong" in said
+        file.write_text(small_servers + "c.Spawner.popen_kwargs = {'user': 'root'}\n")
+        hub.send(signal.SIGHUP)
+        said = await until(lambda: "popen_kwargs" in hub.text() and hub.text(), "the hub refuses what does not fit")
+        assert "The configuration stays as it was: The setting popen_kwargs has user" in said
         async with hub.client(token) as client:
             assert (await client.put("/users/admin/servers/more")).status_code == 201
         assert hub.alive
