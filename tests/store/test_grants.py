@@ -217,12 +217,14 @@ async def test_sessions_end_with_all_that_they_led_to(store: Store) -> None:
         assert (found.user, found.session.session_id, found.role_scopes) == (alice, "one", ("self",))
         assert await grants.find_session(tx, "c-one", 50) is None
         assert len(await grants.list_sessions(tx, alice.id, 2)) == 3
+        assert [await grants.session_lives(tx, "one", now) for now in (49, 50)] == [True, False]
     async with store.wakeup.listen("grants:*") as bell:
         async with store.write() as tx:
             ended = await grants.delete_session(tx, "c-one")
             assert ended is not None
             assert ended.session_id == "one"
             assert await grants.delete_session(tx, "c-one") is None
+            assert not await grants.session_lives(tx, "one", 2)
         assert await bell.wait(0) == {f"grants:user:{alice.id}"}
     async with store.write() as tx:
         assert await grants.find_token(tx, "t-one", 2) is None

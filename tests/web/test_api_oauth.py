@@ -10,6 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from nbhub.core import secrets
+from nbhub.core.model import OAuthCode
 from nbhub.store import grants, servers, users
 from nbhub.web import cookies
 
@@ -246,6 +248,22 @@ async def test_logging_out_revokes_what_servers_got_in_this_session(hub: Any, pa
         alice = await users.get(tx, "alice")
         await grants.delete_sessions_of(tx, alice.id)
     assert (await hub.client(tokens[1]).get("/hub/api/user")).status_code == 403
+
+
+async def test_a_code_that_is_made_while_its_login_ends_is_worth_nothing(hub: Any, party: Any) -> None:
+    browser, now = await hub.browser("alice"), hub.desk.clock()
+    async with hub.store.write() as tx:
+        alice = await users.get(tx, "alice")
+        (session,) = await grants.list_sessions(tx, alice.id, now)
+        await grants.delete_session(tx, hub.hashed(browser.cookies[cookies.LOGIN]))
+        given = fields("late")
+        late = OAuthCode(
+            secrets.hash_token("late"), given["client_id"], alice.id, given["redirect_uri"], (), session.session_id,
+            None, None, now + 99,
+        )  # fmt: skip
+        await grants.create_code(tx, late)
+    answer = await hub.client().post(TOKEN, data=given)
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
 
 
 async def test_deleting_one_oauth_token_deletes_all_of_that_client(hub: Any, party: Any) -> None:

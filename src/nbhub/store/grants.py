@@ -26,6 +26,7 @@ from nbhub.store.sessions import (
     delete_session,
     delete_sessions_of,
     list_sessions,
+    session_lives,
 )
 from nbhub.store.tokens import (
     API_CLIENT,
@@ -50,8 +51,8 @@ __all__ = [
     "delete_tokens_of_client", "find_session", "find_token", "get_client", "get_role", "get_token", "give_role",
     "granted_to", "held_by",
     "issue_server_grants", "list_roles", "list_sessions", "list_tokens", "names_holding", "put_client", "put_role",
-    "revoke_server_grants", "roles_of_source", "set_holders", "take_code", "take_role", "token_by_hash",
-    "tokens_of_client", "touch_many",
+    "revoke_server_grants", "roles_of_source", "session_lives", "set_holders", "take_code", "take_role",
+    "token_by_hash", "tokens_of_client", "touch_many",
 ]  # fmt: skip
 
 

@@ -27,6 +27,9 @@ _CREATE = Statement(
 _LIST = Statement(
     select(*_SESSION).where(_s.user_id == _owner, _s.expires_at > bindparam("now", type_=Double)).order_by(_s.id)
 )
+_LIVES = Statement(
+    select(_s.id).where(_s.session_id == bindparam("public"), _s.expires_at > bindparam("now", type_=Double))
+)
 _DELETE = Statement(delete(sessions).where(_s.cookie_hash == bindparam("hashed")).returning(*_SESSION))
 _DELETE_ALL = Statement(delete(sessions).where(_s.user_id == _owner).returning(*_SESSION))
 _EXPIRED = Statement(delete(sessions).where(_s.expires_at <= bindparam("now", type_=Double)))
@@ -46,6 +49,11 @@ async def create_session(
 async def list_sessions(tx: Reading, user_id: int, now: float) -> list[Session]:
     """Return the live sessions of the user."""
     return [Session(*row) for row in await tx.fetch(_LIST, owner_id=user_id, now=now)]
+
+
+async def session_lives(tx: Reading, session_id: str, now: float) -> bool:
+    """Say whether the login with this public half has neither ended nor expired."""
+    return await tx.fetchone(_LIVES, public=session_id, now=now) is not None
 
 
 async def delete_session(tx: Writing, cookie_hash: str) -> Session | None:

@@ -145,6 +145,8 @@ async def _exchange(call: Call) -> Reply:
     assert code is not None and party is not None
     token, lifetime = secrets.new_code(), desk.settings.oauth_token_expires_in
     async with desk.store.write() as tx:
+        if code.session_id is not None and not await grants.session_lives(tx, code.session_id, now):
+            raise oauth.InvalidGrant("The log-in that the code was given in has ended.")  # while this was under way
         await grants.create_token(
             tx,
             token_hash=secrets.hash_token(token),
