@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from nbhub.store import Store
 from servers import postgresql
 
 KINDS = ["sqlite", "postgresql"]
+
+# Cases made by hypothesis: the same in every run but a long one, and however long one takes.
+settings.register_profile(
+    "steady",
+    deadline=None,
+    database=None,
+    derandomize=os.environ.get("NBHUB_LONG") != "1",
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")

@@ -306,7 +306,7 @@ def test_ctrl_c_while_it_is_loaded_leaves_without_a_traceback(tmp_path: Path) ->
         env={**os.environ, "PYTHONPATH": f"{tmp_path}:{Path(nbhub.__file__).parents[1]}"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         check=False,
     )
     assert (done.returncode, done.stderr) == (130, "nbhub: interrupted before it began.\n")
@@ -324,7 +324,7 @@ def test_the_first_process_of_a_container_ends_when_told_to_while_it_is_loaded(t
         env={**os.environ, "PYTHONPATH": f"{tmp_path}:{Path(nbhub.__file__).parents[1]}"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         check=False,
     )
     assert (done.returncode, done.stderr) == (143, "nbhub: interrupted before it began.\n")

@@ -214,7 +214,7 @@ async def test_what_an_ingress_takes_away_is_named(tmp_path: Path) -> None:
 
 def until_it_answers(hub: HubProcess) -> None:
     """Wait for a hub below another path than /."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 200
     while not asyncio.run(front.ask(f"{hub.url}/team/hub/api")).is_hub:
         assert hub.alive and time.monotonic() < end, hub.text()
         time.sleep(0.1)

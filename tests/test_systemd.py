@@ -60,12 +60,12 @@ def test_systemd_takes_it_and_finds_it_hardened(tmp_path: Path, service: Service
     path = tmp_path / "nbhub.service"
     path.write_text(systemd.unit(service))
     done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", path], capture_output=True, text=True, timeout=100, check=False
+        ["systemd-analyze", "verify", "--man=no", path], capture_output=True, text=True, timeout=250, check=False
     )
     assert (done.returncode, "nbhub.service" in done.stderr) == (0, False), done.stderr
     # Ten times the figure that `systemd-analyze security` gives; a unit without any of it has 96.
     judged = ["systemd-analyze", "security", "--offline=true", f"--threshold={exposure}", "--no-pager", path]
-    done = subprocess.run(judged, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(judged, capture_output=True, text=True, timeout=250, check=False)
     assert done.returncode == 0, done.stdout[-300:] + done.stderr
 
 
@@ -156,7 +156,7 @@ def test_telling_nobody_and_somebody_gone(tmp_path: Path) -> None:
 async def test_a_hub_tells_when_it_is_ready_reads_again_and_stops(tmp_path: Path) -> None:
     with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as listener:
         listener.bind(f"\0nbhub-test-{os.getpid()}")
-        listener.settimeout(60)
+        listener.settimeout(200)
         settings = "c.Hub.authenticator_class = 'dummy'\nc.Hub.spawner_class = 'fake'\n"
         hub = HubProcess(tmp_path, settings, env={"NOTIFY_SOCKET": f"@nbhub-test-{os.getpid()}"})
         await hub.start()

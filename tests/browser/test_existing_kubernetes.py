@@ -17,7 +17,7 @@ from servers.hub import HubProcess, until
 
 __all__ = ["cluster", "namespace", "small_image"]
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600), pytest.mark.xdist_group("cluster")]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(900), pytest.mark.xdist_group("cluster")]
 
 
 async def test_every_visitor_gets_a_pod(
@@ -33,6 +33,7 @@ async def test_every_visitor_gets_a_pod(
         f"--KubeSpawner.namespace={namespace.name}",
         f"--KubeSpawner.image={small_image}",
         "--KubeSpawner.image_pull_policy=Never",
+        "--KubeSpawner.cpu_guarantee=0.05",  # or a pod asks for as much as its limit, here all that a small node has
     ]
     async with started("tmp_kubernetes", hub, browser, complaints, *options) as files:
         page = await files.visitor()
@@ -42,7 +43,7 @@ async def test_every_visitor_gets_a_pod(
         await page.get_by_label("Large").check()
         await camera.examine(page, "profiles")
         await page.get_by_role("button", name="Start", exact=True).click()
-        await expect(page).to_have_url(re.compile(r"/user/trial-\w+/"), timeout=240_000)
+        await expect(page).to_have_url(re.compile(r"/user/trial-\w+/"), timeout=300_000)
         await expect(page.locator("body")).to_contain_text("ok")
         pod = namespace.get("pods")["items"][0]
         assert pod["metadata"]["labels"]["seen"] == "yes"  # modify_pod_hook
@@ -55,4 +56,4 @@ async def test_every_visitor_gets_a_pod(
         await expect(page.get_by_text("Running", exact=True)).to_be_visible()
         await camera.examine(page, "home")
         await from_account_menu(page, "Log out")
-        await until(lambda: not namespace.names("pods"), "the pod is gone with the visitor", 120)
+        await until(lambda: not namespace.names("pods"), "the pod is gone with the visitor", 300)

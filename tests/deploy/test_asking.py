@@ -27,7 +27,7 @@ def test_questions_are_asked_until_the_answers_can_be(tmp_path):
     asking = subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     os.close(theirs)
     os.write(ours, "".join(f"{answer}\n" for answer in ANSWERS).encode())
-    said, _ = asking.communicate(timeout=60)
+    said, _ = asking.communicate(timeout=200)
     os.close(ours)
     assert asking.returncode == 0, said
     assert said.count("Namespace [nbhub]: ") == 2
@@ -45,7 +45,7 @@ def test_the_end_of_the_input_writes_nothing(tmp_path):
     asking = subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     os.close(theirs)
     os.write(ours, b"science\n\x04")
-    said, _ = asking.communicate(timeout=60)
+    said, _ = asking.communicate(timeout=200)
     os.close(ours)
     assert asking.returncode == 2
     assert "Traceback" not in said

@@ -206,7 +206,7 @@ async def test_metrics_tell_that_the_database_is_away(tmp_path: Path) -> None:
 
 
 async def _text(address: str) -> str:
-    async with httpx.AsyncClient(timeout=60) as client:
+    async with httpx.AsyncClient(timeout=200) as client:
         answer = await client.get(address)
     assert answer.status_code == 200, answer.text
     return answer.text

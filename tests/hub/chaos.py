@@ -26,7 +26,7 @@ from servers.hub import HubProcess, until
 from servers.machine import leaders_of
 
 AWAY = (502, 503, 504)
-PATIENCE = 90.0  # for any one thing to happen; a hub may be killed several times meanwhile
+PATIENCE = 250.0  # for any one thing to happen; a hub may be killed several times meanwhile
 
 
 class Ground(Protocol):
@@ -120,7 +120,7 @@ class Storm:
         self._hurt: dict[str, float] = {}  # when a server was killed last
         self._steady: set[str] = set()  # seen reachable, and left alone since
         self._api = self.hub.client(self.token)
-        self._plain = httpx.AsyncClient(timeout=30)
+        self._plain = httpx.AsyncClient(timeout=PATIENCE)
         self._over = False
 
     async def rage(self) -> None:
@@ -254,7 +254,8 @@ class Storm:
         chance = random.Random(f"{self.seed}/strikes")
         while not self._over:
             await asyncio.sleep(chance.uniform(*self.weather.calm))
-            victim = chance.choices(["hub", "envoy", "server", "both"], [4, 2, 5, 1])[0]
+            missing = [kind for kind in ("server", "envoy", "hub") if not self.strikes[kind]]
+            victim = missing[0] if missing else chance.choices(["hub", "envoy", "server", "both"], [4, 2, 5, 1])[0]
             self.strikes[victim] += 1
             if victim == "server":
                 self._kill_server(chance)

@@ -27,7 +27,7 @@ async def test_the_trial_hub(folder: Path, small_servers: str) -> None:
         f"--SimpleLocalProcessSpawner.home_dir_template={folder}/homes/{{username}}",
     )
     try:
-        async with httpx.AsyncClient(base_url=f"{hub.url}/trial", follow_redirects=True, timeout=30) as browser:
+        async with httpx.AsyncClient(base_url=f"{hub.url}/trial", follow_redirects=True, timeout=100) as browser:
 
             async def answers() -> bool:
                 assert hub.alive, hub.text()
@@ -36,7 +36,7 @@ async def test_the_trial_hub(folder: Path, small_servers: str) -> None:
                 except httpx.TransportError:
                     return False
 
-            await until(answers, "the hub answers", 60)
+            await until(answers, "the hub answers")
             page = await browser.get("/hub/login")
             token = re.search(r'name="_xsrf" value="([^"]+)"', page.text)
             assert token is not None

@@ -107,7 +107,7 @@ async def test_servers_left_running_and_a_second_ctrl_c(folder: Path, small_serv
 
     # The next hub takes up what that one left: the server is stopped all the same.
     await hub.start()
-    await until(lambda: not leaders_of(folder), "the server is stopped", seconds=60)
+    await until(lambda: not leaders_of(folder), "the server is stopped")
     await until(lambda: _stopped(api, "alice"), "the stop is on record")
     await api.aclose()
     assert await hub.stop() == 0

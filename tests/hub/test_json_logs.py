@@ -74,7 +74,7 @@ async def test_every_line_is_json(folder: Path, small_servers: str) -> None:
 
 
 def _talk_nonsense(port: int) -> None:
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=200) as connection:
         connection.sendall(b"NONSENSE\r\n\r\n")
         while connection.recv(4096):
             pass
@@ -90,7 +90,7 @@ def test_a_start_that_fails_is_told_in_json(folder: Path) -> None:
             capture_output=True,
             text=True,
             check=False,
-            timeout=100,
+            timeout=200,
         )
         assert (done.returncode, done.stdout) == (2, "")
         last = lines_of(done.stderr)[-1]

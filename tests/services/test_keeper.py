@@ -16,12 +16,14 @@ from typing import Any
 
 import psutil
 import pytest
+from sqlalchemy import select
 
 from nbhub.core import secrets
 from nbhub.core.launch import HubAddress
 from nbhub.services import Keeper, Workshop, apply, declare
 from nbhub.services.keeper import Pace
-from nbhub.store import Store, grants, services
+from nbhub.store import Store, grants, services, tables
+from nbhub.store.statements import Statement
 
 HUB = HubAddress(api_url="http://127.0.0.1:8081/hub/api")
 PACE = Pace(lease=1.5, look=0.1, first_pause=0.05, longest_pause=0.4, settled=60)
@@ -32,13 +34,18 @@ TELL = "import json, os, sys; json.dump([dict(os.environ), os.getcwd(), os.getui
 
 @contextlib.asynccontextmanager
 async def kept(
-    store: Store, folder: Path, *items: dict[str, Any], holder: str = "one", alone: bool = True
+    store: Store,
+    folder: Path,
+    *items: dict[str, Any],
+    holder: str = "one",
+    alone: bool = True,
+    clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[asyncio.Task[None]]:
     """Run the services until left."""
     declared = declare(services=items)
     await apply(store, declared, base_url="/", now=time.time())
     workshop = Workshop(folder, HUB)
-    keeper = Keeper(store, declared.services, workshop, holder=holder, clock=time.time, alone=alone, pace=PACE)
+    keeper = Keeper(store, declared.services, workshop, holder=holder, clock=clock, alone=alone, pace=PACE)
     task = asyncio.create_task(keeper.run())
     try:
         yield task
@@ -68,6 +75,13 @@ async def pid(store: Store, name: str = "web", but: int = 0) -> int:
         return found if found != but else 0
 
     return int(await until(look, f"{name} runs"))
+
+
+async def renewed(store: Store, until_then: float) -> bool:
+    """Whether the lease of the service holds until then."""
+    async with store.read() as tx:
+        row = await tx.fetchone(Statement(select(tables.services.c.lease_expires)))
+    return row is not None and (row[0] or 0) >= until_then
 
 
 def alive(number: int) -> bool:
@@ -189,11 +203,14 @@ async def test_all_that_it_started_ends_with_it(store: Store, folder: Path, tmp_
 
 
 async def test_one_of_two_hubs_runs_it(store: Store, folder: Path) -> None:
-    item = {"name": "web", "command": SLEEP}
-    async with kept(store, folder / "b", item, holder="b", alone=False):
+    item, now = {"name": "web", "command": SLEEP}, [time.time()]
+    async with kept(store, folder / "b", item, holder="b", alone=False, clock=lambda: now[0]):
         first = await pid(store)
-        async with kept(store, folder / "a", item, holder="a", alone=False):
-            await asyncio.sleep(PACE.lease * 2)
+        async with kept(store, folder / "a", item, holder="a", alone=False, clock=lambda: now[0]):
+            for _ in range(4):  # longer than one lease; time goes on when it was renewed
+                now[0] += PACE.lease * 0.6
+                await until(lambda: renewed(store, now[0] + PACE.lease), "the lease is renewed")
+                await asyncio.sleep(PACE.look * 2)  # the other one looks meanwhile
             assert await pid(store) == first
             assert not (folder / "a").exists() or not list((folder / "a").glob("*.json"))
     assert not alive(first)

@@ -43,3 +43,8 @@ def split(about: str, message: str, state: State = State.FAILED) -> Finding:
     """Return a finding of an error's message, whose details are the remedy."""
     words, _, details = message.partition("\n\n")
     return Finding(state, about, words, details)
+
+
+def ahead(there: float, begun: float, ended: float) -> float:
+    """Return by how much another clock, read between two moments of ours, is ahead of it at least; negative: behind."""
+    return there - min(max(there, begun), ended)

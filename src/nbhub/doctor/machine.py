@@ -112,7 +112,8 @@ async def database(hub: Hub) -> AsyncIterator[Finding]:
     if path is not None:
         yield _holder(path)
     elif there is not None:
-        yield clock("clock of the database", there - time.time())
+        now = time.time()
+        yield clock("clock of the database", findings.ahead(there, now - took, now))
 
 
 def _holder(path: Path) -> Finding:

@@ -84,7 +84,7 @@ async def _api(api: Api) -> AsyncIterator[Finding]:
     version = msgspec.json.decode(answer.content).get("gitVersion", "?") if answer.is_success else "?"
     yield findings.ok(about, f"{server} answers ({version}, {1000 * took:.0f} ms)")
     if date := answer.headers.get("date"):
-        yield _clock(parsedate_to_datetime(date).timestamp() + 0.5 - now)
+        yield _clock(findings.ahead(parsedate_to_datetime(date).timestamp() + 0.5, now - took, now))
 
 
 def _clock(ahead: float) -> Finding:
