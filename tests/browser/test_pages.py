@@ -356,12 +356,12 @@ async def test_a_service_asks_who_one_is(ada: Page, visit: Visit, camera: Camera
     await camera.examine(page, "menu")
     callback = "/services/whoami/oauth_callback"
     where = {"client_id": "service-whoami", "redirect_uri": callback, "response_type": "code", "state": "a-state"}
-    for button, answer in (("Go on", "code="), ("Do not", "error=access_denied")):
+    for button, answer in (("Allow", "code="), ("Do not allow", "error=access_denied")):
         await page.goto(f"/hub/api/oauth2/authorize?{urlencode(where)}")
         await expect(page.get_by_text("to be allowed to do this in your name")).to_be_visible()
         await camera.examine(page, "question")
         async with page.expect_request(lambda request: urlsplit(request.url).path == callback) as asked:
-            await page.get_by_role("button", name=button).click()
+            await page.get_by_role("button", name=button, exact=True).click()
         went = urlsplit((await asked.value).url).query
         assert answer in went and "state=a-state" in went
         await expect(heading(page)).to_have_text("This server does not answer")

@@ -34,6 +34,7 @@ async def test_a_group_from_its_making_to_its_end(hub: Any) -> None:
     assert answer.headers["location"] == "/hub/admin/groups/course?said=members-added"
     assert await members(hub, "course") == ("ada", "bob")
     assert "ada, bob" in read(await root.get("/hub/admin/groups")).words
+    assert read(await root.get("/hub/admin?q=bob")).has("a", href="/hub/admin/groups/course")
     page = read(await root.get("/hub/admin/groups/course"))
     await submit(root, page.form("/hub/admin/groups/course/remove", user="ada"))
     assert await members(hub, "course") == ("bob",)

@@ -241,6 +241,7 @@ async def _page(request: Request, asking: Principal, view: View, error: NbhubErr
             state=view.state,
             only=asking.filter_of("list:users"),
         )
+        in_groups = await users.groups_of(tx, [user.id for user in found]) if asking.holds("read:users:groups") else {}
         owned = await servers.of_users(tx, [user.id for user in found], include_stopped=True)
         active = await servers.count_active(tx)
         invitations = await users.list_invitations(tx, desk.clock()) if asking.holds("admin:users") else []
@@ -252,6 +253,7 @@ async def _page(request: Request, asking: Principal, view: View, error: NbhubErr
         200 if error is None else error.status,
         asking=asking,
         people=[(user, owned[user.id], activity.user_at(user.id, user.last_activity)) for user in found],
+        in_groups=in_groups,
         details=await live.details(desk, shown),
         total=total,
         active=active,
