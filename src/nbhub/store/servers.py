@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, Double, Text, bindparam, false, func, or_, select, true, update
@@ -136,10 +137,12 @@ async def everybodys(tx: Reading, *, include_stopped: bool = False) -> list[Serv
 
 async def routes(tx: Reading, base_url: str) -> list[Route]:
     """Return the way to every running server."""
-    return [
-        Route(names.server_prefix(base_url, user, name), target, user, name)
-        for user, name, target in await tx.fetch(_ROUTES)
-    ]
+    return [_route(base_url, user, name, target) for user, name, target in await tx.fetch(_ROUTES)]
+
+
+@lru_cache(32_768)  # every reading brings nearly all of them again, and some are kept for long
+def _route(base_url: str, user: str, name: str, target: str) -> Route:
+    return Route(names.server_prefix(base_url, user, name), target, user, name)
 
 
 async def count_active(tx: Reading) -> int:
