@@ -223,3 +223,74 @@ async def test_headers_pages_and_functions_of_a_visit(tmp_path: Path) -> None:
         assert (await root.put(f"/hub/api/users/{name}/servers/one")).status_code == 201
         refused = await root.put(f"/hub/api/users/{name}/servers/two")
         assert refused.status_code == 400 and "already has 1 named servers" in refused.text
+
+
+def test_the_web_is_told_of_what_few_files_set(tmp_path: Path) -> None:
+    settings = hub_of(
+        tmp_path,
+        "c.JupyterHub.oauth_token_expires_in = 77\nc.JupyterHub.token_expires_in_max_seconds = 100\n"
+        "c.JupyterHub.api_page_default_limit = 3\nc.JupyterHub.api_page_max_limit = 4\n"
+        "c.JupyterHub.use_legacy_stopped_server_status_code = True\n",
+    ).web_settings()
+    assert (settings.oauth_token_expires_in, settings.token_expires_in_max) == (77, 100)
+    assert (settings.api_page_default_limit, settings.api_page_max_limit) == (3, 4)
+    assert settings.use_legacy_stopped_server_status_code
+    assert hub_of(tmp_path, "c.JupyterHub.cookie_max_age_days = 2").web_settings().oauth_token_expires_in == 2 * 86400
+
+
+@pytest.mark.parametrize(("legacy", "status"), [(True, 503), (False, 424)])
+async def test_what_programs_hear_of_stopped_servers(tmp_path: Path, legacy: bool, status: int) -> None:
+    async with running_hub(tmp_path, use_legacy_stopped_server_status_code=legacy) as hub:
+        await hub.user("ada")
+        browser = await hub.browser("ada")
+        assert (await browser.get("/hub/user/ada/api/contents")).status_code == status
+
+
+async def test_pages_of_the_api(tmp_path: Path) -> None:
+    async with running_hub(tmp_path, api_page_default_limit=1, api_page_max_limit=2) as hub:
+        for name in ("ada", "bob", "eve"):
+            await hub.user(name)
+        api = await hub.api("root")
+        paging = {"Accept": "application/jupyterhub-pagination+json"}
+        assert len((await api.get("/hub/api/users", headers=paging)).json()["items"]) == 1
+        assert (
+            len((await api.get("/hub/api/users")).json()) == 2
+        )  # for those who know nothing of pages: as many as may be
+        assert len((await api.get("/hub/api/users", params={"limit": 50})).json()) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "signup"),
+    [
+        ("c.NativeAuthenticator.open_signup = True", "open"),
+        ("c.NativeAuthenticator.open_signup = False", "approval"),
+        ("c.NativeAuthenticator.enable_signup = False", "closed"),
+        ("c.NativeAuthenticator.enable_signup = True", None),
+    ],
+)
+def test_who_may_sign_up(tmp_path: Path, text: str, signup: str | None) -> None:
+    hub = hub_of(tmp_path, "c.JupyterHub.authenticator_class = 'nativeauthenticator.NativeAuthenticator'\n" + text)
+    assert config.build(hub.authenticator_class, hub.config, parent=hub).signup == signup
+
+
+@pytest.mark.parametrize(
+    ("text", "level"),
+    [
+        ("c.JupyterHub.debug_proxy = True", "debug"),
+        ("c.ConfigurableHTTPProxy.debug = True", "debug"),
+        ("c.ConfigurableHTTPProxy.log_level = 'warn'", "warning"),
+        ("c.ConfigurableHTTPProxy.debug = False", None),
+    ],
+)
+def test_how_much_the_proxy_says(tmp_path: Path, text: str, level: str | None) -> None:
+    assert hub_of(tmp_path, text).config.Proxy.get("log_level") == level
+
+
+def test_whom_gitlab_lets_in_by_older_names(tmp_path: Path) -> None:
+    text = (
+        "c.JupyterHub.authenticator_class = 'gitlab'\nc.GitLabOAuthenticator.gitlab_group_whitelist = {'lab'}\n"
+        "c.GitLabOAuthenticator.gitlab_project_id_whitelist = {7}\n"
+    )
+    hub = hub_of(tmp_path, text)
+    source = config.build(hub.authenticator_class, hub.config, parent=hub)
+    assert (source.allowed_gitlab_groups, source.allowed_project_ids) == ({"lab"}, {7})
