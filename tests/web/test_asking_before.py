@@ -1,4 +1,4 @@
-"""refresh_pre_spawn and refresh_pre_stop: the source is asked again right before a server starts or stops."""
+"""refresh_pre_spawn, refresh_pre_stop, auth_refresh_strict: the source is asked before starts, stops and calls."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from nbhub.authenticators.base import Authenticator, Identity
 from nbhub.errors import Unavailable
+from nbhub.store import identities
 from nbhub.web.login import admit
 from web_hub import TestHub
 
@@ -74,3 +75,19 @@ async def test_a_stop_goes_on_whatever_the_source_says(hub_with: Any, answer: An
         source.answer = answer
         assert (await api.delete("/hub/api/users/ann/server")).status_code == 204
         assert source.asked == 1
+
+
+@pytest.mark.parametrize("strict", [True, False])
+async def test_tokens_of_whom_the_source_knows_no_longer(hub_with: Any, strict: bool) -> None:
+    source = Source(allow_all=True, auth_refresh_strict=strict)
+    async with hub_with(authenticator=source) as hub:
+        user = await admit(hub.desk, Identity("ann", origin="here"))
+        api = await hub.api("ann")
+        async with hub.store.write() as tx:
+            await identities.confirm(tx, user.id, hub.desk.clock() - 1000)
+        source.answer = False
+        for _ in range(2):
+            assert (await api.get("/hub/api/user")).status_code == (403 if strict else 200)
+        assert source.asked == (2 if strict else 0)
+        source.answer = True
+        assert (await api.get("/hub/api/user")).status_code == 200

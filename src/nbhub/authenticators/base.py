@@ -108,6 +108,9 @@ class Authenticator(LoggingConfigurable):
     auth_refresh_age = Int(
         300, help="Seconds after which the source is asked again about somebody who is logged in; 0 never asks."
     ).tag(config=True)
+    auth_refresh_strict = Bool(False, help="Tokens of whom the source no longer confirms are refused as well.").tag(
+        config=True
+    )
     refresh_pre_spawn = Bool(
         False,
         help="Ask the source again before each start of a server, so that what hooks get of auth_state is fresh. Whom "

@@ -134,7 +134,16 @@ class Identities:
 
     async def of_token(self, token: str) -> Principal | None:
         """Return whose token this is; None for an unknown or expired one."""
-        return await self._find("token", secrets.hash_token(token))
+        found = await self._find("token", secrets.hash_token(token))
+        strict = self._desk.authenticator.auth_refresh_strict and self._asking_again.is_needed
+        if (
+            strict
+            and found is not None
+            and found.user is not None
+            and not await self._asking_again.confirms(found.user)
+        ):
+            return None
+        return found
 
     async def roles_of(self, user_ids: Sequence[int], tx: Reading | None = None) -> dict[int, tuple[str, ...]]:
         """Return the names of the roles that each user has directly; `tx` is where to look, if one is open."""
