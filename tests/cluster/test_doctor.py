@@ -182,6 +182,22 @@ async def test_quotas_and_limit_ranges(namespace: Namespace, make: Any, tmp_path
     assert "does not fit into the quota team" in refused["said"] and "requests.storage" in refused["remedy"]
 
 
+async def test_namespaces_of_users_are_looked_at(namespace: Namespace, make: Any) -> None:
+    everywhere = namespace.cluster.kubeconfig
+    own = f"c.KubeSpawner.enable_user_namespaces = True\nc.KubeSpawner.user_namespace_template = '{namespace.name}-"
+    told = examine(make(own + "{username}'\n", kubeconfig=everywhere))
+    assert failed(told) == []
+    assert told["namespaces of users"]["said"].startswith(f"one such as {namespace.name}-nbhub-doctor-")
+    assert told["storage class"]["state"] == "ok"
+    wrong = own + "{username}'\nc.KubeSpawner.user_namespace_labels = {'team': 'not a label!'}\n"
+    told = examine(make(wrong, kubeconfig=everywhere))
+    assert failed(told) == ["namespaces of users"]
+    found = told["namespaces of users"]
+    assert "not a label!" in found["said"] + found["remedy"]
+    told = examine(make(own + "{username}'\n"), "--quick")
+    assert "namespaces of users" in failed(told), "the Role of one namespace lets none be made"
+
+
 async def test_an_api_that_is_not_there(make: Any, tmp_path: Path) -> None:
     nowhere = tmp_path / "nowhere"
     config = {

@@ -52,7 +52,7 @@ class Listener:
                 await self._hear(connection, first)
             except (DatabaseUnavailable, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
                 if attempt == 0:
-                    log.warning("changes by other hubs cannot be heard for now: %s", error)
+                    log.warning("changes by other hubs cannot be heard for now: %s", str(error) or type(error).__name__)
             if not first.done():
                 first.set_result(None)
             await asyncio.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])

@@ -43,10 +43,13 @@ async def examine(
     async for finding in rights_of(settings, api):
         yield finding
         lacking = lacking or finding.state is State.FAILED
-    if settings.enable_user_namespaces:
-        yield findings.ok("trial pod", "none is made where every user has a namespace")
-        return
     tried = Trial(settings, api, hub, image, secrets.token_hex(3))
+    if settings.enable_user_namespaces:
+        yield await _own_namespace(tried)
+        if settings.storage_pvc_ensure:
+            yield await _storage(settings, api)
+        yield findings.ok("trial pod", "none is made where every user has a namespace, which the hub may not delete")
+        return
     refused = False
     async for finding in _admission(tried):
         yield finding
@@ -164,11 +167,23 @@ async def _admission(tried: Trial) -> AsyncIterator[Finding]:
         yield finding
 
 
+async def _own_namespace(tried: Trial) -> Finding:
+    """Let the API server look at a user's namespace without making it."""
+    about = "namespaces of users"
+    try:
+        wanted = tried.namespace()
+        await _as_if(tried.api, wanted)
+    except NbhubError as error:
+        return findings.split(about, error.message)
+    return findings.ok(about, f"one such as {wanted['metadata']['name']} would be made")
+
+
 async def _as_if(api: Api, obj: Plain) -> Plain:
     """Return an object as the API server would make it; raises Refused if it would not."""
     meta = obj["metadata"]
-    path = f"/api/v1/namespaces/{meta['namespace']}/{PLURALS[obj['kind']]}"
-    target = Target(obj["kind"], meta["namespace"], meta["name"])
+    where = f"namespaces/{meta['namespace']}/" if "namespace" in meta else ""
+    path = f"/api/v1/{where}{PLURALS[obj['kind']]}"
+    target = Target(obj["kind"], meta.get("namespace", ""), meta["name"])
     raw = await api.call("POST", target, path=path, params={"dryRun": "All"}, body=msgspec.json.encode(obj))
     made: Plain = msgspec.json.decode(raw)
     return made

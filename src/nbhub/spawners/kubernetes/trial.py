@@ -67,6 +67,12 @@ class Trial:
         pod, _ = self.objects("c", {"port": self.settings.port, "forbidden": []})
         return pod, self._built("c").pvc
 
+    def namespace(self) -> Plain:
+        """Return a user's own namespace, where each has one, to be looked at only. Raises NbhubError."""
+        made = self._built("c").namespace
+        assert made is not None
+        return made
+
     def _built(self, who: str) -> Objects:
         user = User(0, f"{NAME}-{self.word}-{who}")
         server = Server(0, 0, user.name, "", generation=1)
