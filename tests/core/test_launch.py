@@ -130,7 +130,7 @@ def test_public_addresses_and_cookie_options_are_passed_on() -> None:
         ({"debug": True}, {"JUPYTERHUB_DEBUG": "1"}),
         ({"disable_user_config": True}, {"JUPYTERHUB_DISABLE_USER_CONFIG": "1"}),
         ({"mem_limit": 1610612736}, {"MEM_LIMIT": "1610612736"}),
-        ({"mem_guarantee": 0}, {"MEM_GUARANTEE": "0"}),
+        ({"mem_limit": 0, "mem_guarantee": 0, "cpu_limit": 0, "cpu_guarantee": 0.0}, {}),
         ({"cpu_limit": 8}, {"CPU_LIMIT": "8.0"}),
         ({"cpu_guarantee": 0.5}, {"CPU_GUARANTEE": "0.5"}),
         ({"oauth_allowed_scopes": ("tokens!user",)}, {"JUPYTERHUB_OAUTH_CLIENT_ALLOWED_SCOPES": '["tokens!user"]'}),

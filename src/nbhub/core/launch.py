@@ -172,4 +172,4 @@ def _limits(template: LaunchTemplate) -> dict[str, str]:
         "CPU_LIMIT": None if template.cpu_limit is None else float(template.cpu_limit),
         "CPU_GUARANTEE": None if template.cpu_guarantee is None else float(template.cpu_guarantee),
     }
-    return {name: str(value) for name, value in limits.items() if value is not None}
+    return {name: str(value) for name, value in limits.items() if value}  # 0 sets none
