@@ -72,6 +72,39 @@ def test_help_has_examples(run: Run) -> None:
     assert all(f"nbhub {name}" in listed for name in COMMANDS if name != "run")
 
 
+WITHOUT_EXTRAS = (
+    "import sys; sys.modules.update(dict.fromkeys(['aiohttp', 'httpx', 'joserfc', 'ldap3', 'lightkube', 'yaml']));"
+    "from nbhub import cli; sys.exit(cli.main(sys.argv[1:]))"
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (
+            ["settings"],
+            0,
+            "what they need is not installed (pip install 'nbhub[kubernetes]'; pip install 'nbhub[ldap]'",
+        ),
+        (["config", "generate"], 0, "Left out are KubeSpawner, LDAPAuthenticator"),
+        (["config", "schema"], 0, "Left out are KubeSpawner"),
+        (["doctor", "--quick"], 0, ""),
+        (["--Hub.spawner_class=kubernetes"], 2, "KubeSpawner needs packages that are not installed: pip install"),
+        (["--Hub.authenticator_class=github"], 2, "pip install 'nbhub[oauth]'"),
+    ],
+)
+def test_what_is_not_installed_is_told(tmp_path: Path, words: list[str], status: int, said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_EXTRAS, *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(nbhub.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (status, True, False), done.stderr
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_explains_itself(run: Run, name: str) -> None:
     status, out, _ = run(name, "--help")

@@ -147,6 +147,9 @@ class Plugin(TraitType[Any, Any]):
         return s
 
 
+_KUBERNETES = "nbhub.spawners.kubernetes."
+
+
 def import_path(path: str) -> Any:
     """Import `package.module.Name` or `package.module:Name`; raises TraitError that says what is missing."""
     module, _, name = path.replace(":", ".").rpartition(".")
@@ -166,6 +169,10 @@ def _tell_failure(path: str, load: Any) -> Any:
     try:
         return load()
     except ModuleNotFoundError as error:
+        if path.startswith(_KUBERNETES):
+            raise TraitError(
+                f"{path.rpartition('.')[2]} needs packages that are not installed: pip install 'nbhub[kubernetes]'"
+            ) from error
         raise TraitError(
             f"{path} cannot be loaded: there is no Python package {error.name!r}; install it beside nbhub"
         ) from error

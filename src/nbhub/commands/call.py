@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from traitlets import TraitError
 from traitlets.config import Configurable
 
 from nbhub import config, log
 from nbhub.app import AUTHENTICATORS, SPAWNERS, Hub
+from nbhub.errors import ConfigError
 from nbhub.proxy import Proxy
 from nbhub.traits import import_path
 
@@ -50,6 +53,25 @@ def built(loaded: config.Loaded) -> tuple[Hub, list[str]]:
 def all_classes() -> list[type[Configurable]]:
     """Return every class of ours that has settings."""
     return [Hub, *(import_path(path) for path in (*SPAWNERS.values(), *AUTHENTICATORS.values())), Proxy]
+
+
+def installed_classes() -> list[type[Configurable]]:
+    """Return the same without those that need packages which are not installed; says which, and how to have them."""
+    found: list[type[Configurable]] = []
+    left_out: dict[str, str] = {}
+    for path in (*SPAWNERS.values(), *AUTHENTICATORS.values()):
+        try:
+            found.append(import_path(path))
+        except (TraitError, ConfigError) as error:
+            left_out[path.rpartition(".")[2]] = str(error)
+    if left_out:
+        remedies = sorted({word for why in left_out.values() for word in re.findall(r"pip install '[^']+'", why)})
+        first, *others = left_out
+        names = f"{first} and {len(others)} more are" if others else f"{first} is"
+        print(
+            f"nbhub: {names} left out, since what they need is not installed: {'; '.join(remedies)}.", file=sys.stderr
+        )
+    return [Hub, *found, Proxy]
 
 
 def _classes(hub: Hub, loaded: config.Loaded) -> list[type[Configurable]]:

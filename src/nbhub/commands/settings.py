@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nbhub import PROTOCOL_VERSION, __version__, config, inspection, reference, schema
-from nbhub.commands.call import Call, all_classes, built, say
+from nbhub.commands.call import Call, built, installed_classes, say
 from nbhub.errors import ConfigError
 from nbhub.traits import did_you_mean
 
@@ -11,7 +11,7 @@ from nbhub.traits import did_you_mean
 def settings(call: Call) -> int:
     """List all settings."""
     write = reference.markdown if "--markdown" in call.flags else reference.text
-    print(write(all_classes()))
+    print(write(installed_classes()))
     return 0
 
 
@@ -19,9 +19,9 @@ def configuration(call: Call) -> int:
     """Check, show or generate a configuration, or print its schema."""
     doing, file = call.words[0], call.words[1] if len(call.words) > 1 else ""
     if doing == "generate":
-        return inspection.generate(all_classes(), file, say)
+        return inspection.generate(installed_classes(), file, say)
     if doing == "schema":
-        print(schema.document(all_classes()))
+        print(schema.document(installed_classes()))
         return 0
     if doing not in ("check", "show"):
         known = ["check", "show", "generate", "schema"]
