@@ -23,7 +23,7 @@ OPTIONAL = {
 }
 
 # What these bring, since it is part of what they take or give.
-BROUGHT_BY = {"markupsafe": "jinja2", "lightkube-models": "lightkube", "pyyaml": "lightkube"}
+BROUGHT_BY = {"markupsafe": "jinja2", "yarl": "aiohttp", "lightkube-models": "lightkube", "pyyaml": "lightkube"}
 
 
 def test_every_package_that_is_imported_is_a_dependency() -> None:
