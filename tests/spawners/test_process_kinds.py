@@ -62,6 +62,13 @@ async def test_a_system_user_gets_own_identity_home_and_groups(local, system_use
     assert facts["session"]
 
 
+async def test_nobody_becomes_root_by_the_name(local):
+    with pytest.raises(SpawnError, match=r"root.*--allow-root"):
+        await bring_up(local, a_launch(local, "root"))
+    local.args = ["--allow-root"]
+    assert local.account(a_launch(local, "root")).uid == 0
+
+
 async def test_the_hubs_secrets_and_files_stay_with_the_hub(local, system_user, monkeypatch, leave_nothing):
     monkeypatch.setenv("NBHUB_SECRET", "do not tell")
     monkeypatch.setenv("DATABASE_PASSWORD", "do not tell")

@@ -336,6 +336,12 @@ class LocalProcessSpawner(ProcessSpawner):
 
     def account(self, launch: Launch) -> Account:
         account = system_account(launch.user.name)
+        words = (*launch.command, *launch.arguments)
+        if account.uid == 0 and not any("allow-root" in word.replace("_", "-") for word in words):
+            raise SpawnError(
+                f"The server of {account.name} would run as root, and whoever gets the name would get the machine. "
+                "Add the name to c.Authenticator.blocked_users; if it is meant so, '--allow-root' to c.Spawner.args."
+            )
         if not account.home.is_dir():
             raise SpawnError(
                 f"The home folder {account.home} of system user {account.name} does not exist. "
