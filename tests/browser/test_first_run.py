@@ -10,7 +10,7 @@ import pytest_asyncio
 from playwright.async_api import Page, expect
 
 from browser.visits import PASSWORD, PHONE, Camera, Visit, first_link, log_in, pictures
-from servers.hub import HubProcess, running_hub
+from servers.hub import PATIENT, HubProcess, running_hub
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(900), pytest.mark.xdist_group("first-run")]
 
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(900)
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def hub(folder: Path) -> AsyncIterator[HubProcess]:
     """A hub that nobody has visited."""
-    async with running_hub(folder, "c.Hub.spawner_class = 'fake'\n") as running:
+    async with running_hub(folder, f"{PATIENT}c.Hub.spawner_class = 'fake'\n") as running:
         yield running
 
 

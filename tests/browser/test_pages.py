@@ -29,20 +29,20 @@ from browser.visits import (
     pictures,
     sign_up,
 )
-from servers.hub import HubProcess, running_hub
+from servers.hub import PATIENT, HubProcess, running_hub
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(900), pytest.mark.xdist_group("pages")]
 
-SETTINGS = """
+SETTINGS = f"""{PATIENT}
 c.Hub.spawner_class = "fake"
 c.Hub.allow_named_servers = True
 c.Hub.named_server_limit_per_user = 3
 c.Hub.cleanup_servers = False
-c.Hub.services = [{
+c.Hub.services = [{{
     "name": "whoami", "url": "http://127.0.0.1:1", "api_token": "0123456789abcdef",
     "oauth_client_allowed_scopes": ["read:users:name!user", "list:users"],
-}]
-c.Hub.load_roles = [{"name": "user", "scopes": ["self", "access:services!service=whoami"]}]
+}}]
+c.Hub.load_roles = [{{"name": "user", "scopes": ["self", "access:services!service=whoami"]}}]
 c.Spawner.options_form = '''
 <div class="field">
   <label for="fault">What goes wrong</label>
@@ -173,7 +173,7 @@ async def test_wrong_passwords(administrator: str, visit: Visit, camera: Camera)
     await expect(page.get_by_role("alert")).to_have_text(SLOW_DOWN)
     await camera.examine(page, "too-many")
     # The owner of the account comes in nevertheless, from where they were before, after a short wait.
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         while "/hub/login" in page.url:
             await log_in(page, administrator)
 

@@ -171,11 +171,10 @@ async def choose(page: Page, camera: Camera) -> None:
 async def see_the_cluster_at_work(page: Page, camera: Camera) -> None:
     """See the start told as it goes on, with what the scheduler and the node say."""
     await expect(page.get_by_role("heading", level=1)).to_have_text("Your server is starting")
-    await page.get_by_text("What happened so far").click()
     heard = ""
     while "/hub/spawn-pending/" in page.url:  # the page leads away by itself, at a moment that nobody knows
         try:
-            heard = await page.locator("[data-story]").inner_text(timeout=2000)
+            heard = await page.locator("[data-story]").text_content(timeout=2000) or heard
         except PlaywrightError:
             continue
         if "The container is being made" in heard:
