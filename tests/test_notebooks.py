@@ -128,7 +128,7 @@ def test_what_a_killed_hub_left_installing_is_waited_for(tmp_path: Path, wheels:
 def test_an_installation_is_interrupted(tmp_path: Path, wheels: Path) -> None:
     lock, data = make_lock(tmp_path / "lock", make_wheel(wheels)), tmp_path / "data"
     python, begun = tmp_path / "python", tmp_path / "begun"
-    python.write_text(f"#!/bin/sh\ntouch {begun}\nexec sleep 600\n")
+    python.write_text(f"#!/bin/sh\ntouch {begun}\nsleep 600\n")
     python.chmod(0o755)
     said: list[str] = []
     outcomes: list[str] = []

@@ -11,12 +11,13 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -67,7 +68,7 @@ class Interrupt:
         """End the step that is being run, and begin no other."""
         self._asked = True
         if self._step is not None:
-            self._step.terminate()
+            _end(self._step)
 
     def check(self) -> None:
         """Raise Interrupted if so."""
@@ -78,7 +79,7 @@ class Interrupt:
         """Know which step to end."""
         self._step = step
         if self._asked:
-            step.terminate()
+            _end(step)
 
 
 def provide(
@@ -223,6 +224,13 @@ def _run(
     interrupt.check()
     if process.returncode:
         raise ConfigError(_failure(list(last), log_file))
+
+
+def _end(step: subprocess.Popen[str]) -> None:
+    """End a step and whatever it started: it leads a group of processes."""
+    if step.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(step.pid, signal.SIGTERM)
 
 
 def _environment() -> dict[str, str]:

@@ -92,7 +92,7 @@ async def test_an_installation_that_is_interrupted(folder: Path) -> None:
     assert await hub.ended() == 0
     assert "The installation of JupyterLab was interrupted; the next start begins it again.\nStopped.\n" in hub.text()
     assert "Traceback" not in hub.text()
-    assert not processes_of(folder)
+    await until(lambda: not processes_of(folder), "what it had started ends too")
 
 
 def test_the_command_of_servers_is_missing(folder: Path) -> None:

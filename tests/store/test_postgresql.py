@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 
 from nbhub.errors import ConfigError, Conflict, DatabaseUnavailable, NotFound
-from nbhub.store import Store, postgresql, servers, users
+from nbhub.store import Store, Wakeup, postgresql, servers, users
+from nbhub.store.listening import Listener
 from servers.postgresql import PostgresqlServer
 
 
@@ -101,6 +102,15 @@ async def test_a_lost_ear_is_known_mended_and_everybody_looks_again(
             assert more
             heard |= more
     assert silent == [False]
+
+
+async def test_a_listener_that_cannot_be_ends_the_start_and_does_not_hold_it_up() -> None:
+    async def connect() -> None:
+        raise AttributeError("a bug")
+
+    with pytest.raises(AttributeError):
+        async with asyncio.timeout(10):
+            await Listener(connect, Wakeup(), "one").start()
 
 
 async def test_the_database_goes_away_and_comes_back(own_server: PostgresqlServer) -> None:

@@ -35,7 +35,9 @@ class Listener:
         """Listen from now on; returns once the first connection does, or cannot be made for now."""
         first = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._run(first), name="listen to the database")
-        await first
+        await asyncio.wait([self._task, first], return_when=asyncio.FIRST_COMPLETED)
+        if self._task.done():
+            self._task.result()  # an error of ours, which nobody should wait for
 
     async def stop(self) -> None:
         """Hang up."""
