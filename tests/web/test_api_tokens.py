@@ -43,6 +43,16 @@ async def test_narrow_tokens(hub: Any) -> None:
     assert (await narrow.get("/hub/api/users/alice/tokens")).status_code == 403
 
 
+async def test_tokens_that_only_say_whose_they_are(hub: Any) -> None:
+    alice = await hub.api("alice")
+    made = await alice.post("/hub/api/users/alice/tokens", json={"scopes": ["(no_scope)"]})
+    assert made.status_code == 201
+    assert made.json()["scopes"] == ["read:users:groups!user=alice", "read:users:name!user=alice"]
+    recognised = hub.client(made.json()["token"])
+    assert (await recognised.get("/hub/api/user")).json()["name"] == "alice"
+    assert (await recognised.get("/hub/api/users/alice/server")).status_code == 403
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -145,7 +145,7 @@ async def _check_held(tx: Reading, owner: User, granted: tuple[str, ...]) -> Non
     """Raise BadRequest unless the owner holds all that the token is to have."""
     groups, role_scopes = await grants.granted_to(tx, owner.id)
     held = principal.build(owner, role_scopes, groups=groups).scopes
-    wanted = scopes.expand((scope for scope in granted if scope != "inherit"), owner=owner)
+    wanted = scopes.expand((scope for scope in granted if scope not in ("inherit", "(no_scope)")), owner=owner)
     lacking = scopes.lacking(wanted, held, {owner.name: groups})
     if lacking:
         raise BadRequest(f"{owner.name} does not have the scopes {', '.join(lacking[:10])}, so no token can have them.")
