@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from nbhub.core.lifecycle import Limits
+from nbhub.core.lifecycle import Limits, Stop
 from nbhub.core.model import Phase
-from nbhub.errors import BackendUnavailable
+from nbhub.errors import BackendUnavailable, SpawnError
 from nbhub.reconcile import Pace
+from nbhub.reconcile.steps import Held
 from nbhub.spawners.fake import FakeSpawner
 from nbhub.store import servers
 from reconcile_house import PACE, House
@@ -143,3 +144,15 @@ async def test_a_start_that_fails_and_cannot_be_taken_away_is_tried_again_soon(h
     async with house.running(house.reconciler(kind=Broken, pace=replace(PACE, lease=600.0))):
         found = await house.until_phase(server, Phase.FAILED)
     assert "RuntimeError" in found.message
+
+
+async def test_a_stop_that_is_refused_is_tried_again_ever_more_rarely(house: House) -> None:
+    class Refused(FakeSpawner):
+        async def stop(self, handle: Any, *, grace: Any) -> None:
+            raise SpawnError("no right to delete")
+
+    await house.ask_start(await house.server())
+    async with house.store.write() as tx:
+        [row] = await servers.claim(tx, holder="one", now=time.time(), lease=600.0, limit=1)
+    steps, held = house.reconciler(kind=Refused, pace=replace(PACE, retry=1.0)).steps, Held(row)
+    assert [await steps.perform(held, Stop(Phase.STOPPED)) for _ in range(6)] == [1, 2, 4, 8, 10, 10]

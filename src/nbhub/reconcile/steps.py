@@ -29,6 +29,7 @@ log = logging.getLogger("nbhub.servers")
 
 MAX_EVENTS = 60
 LOG_TAIL_CHARACTERS = 8_000
+MOST_PATIENT = 10  # times Pace.retry
 SERVER_MAY = "users:activity!user"
 
 
@@ -43,7 +44,7 @@ class Pace:
     lease: float = 15.0
     batch: int = 200  # servers claimed in one go
     concurrency: int = 1_000  # servers worked on at once
-    retry: float = 1.0  # after the backend did not answer, or a stop took too long
+    retry: float = 1.0  # after the backend did not answer or a stop failed; stops wait longer each time
     probe_window: float = 1.0  # after this much probing look again whether the process is still there
     stop_grace: float = 5.0
     limits: Limits = field(default_factory=Limits)
@@ -91,6 +92,7 @@ class Steps:
         self.clock = clock
         self.pace = pace
         self.prober = Prober()
+        self._setbacks: dict[int, int] = {}  # of servers whose stop failed: how often, one after the other
         self.on_start: Callable[[bool, float], None] = lambda ready, seconds: None
         self.on_stop: Callable[[float], None] = lambda seconds: None
         self.auth_state: Callable[[User], Awaitable[Mapping[str, Any] | None]] | None = None  # None: nothing is kept
@@ -324,15 +326,22 @@ class Steps:
                 await self.spawner.stop(held.handle, grace=timedelta(seconds=self.pace.stop_grace))
         except TimeoutError:
             log.warning("server=%s still stopping after=%.0fs", held.full_name, self.spawner.stop_timeout)
-            return self.pace.retry
+            return self._later(held)
         except SpawnError as error:
             log.warning("server=%s could not be stopped: %s", held.full_name, error.message)
             if step.then is Phase.FAILED:
                 await self._say(held, step.message)  # so that whoever waits learns why, before what is left is gone
-            return self.pace.retry
+            return self._later(held)
+        self._setbacks.pop(held.server.id, None)
         self.on_stop(self.clock() - begun)
         await self._settle(held, Settle(step.then, step.message, step.answered), log_tail)
         return None
+
+    def _later(self, held: Held) -> float:
+        """Seconds until a stop that failed is tried again: what one try could not end is not asked for every second."""
+        setbacks = self._setbacks.get(held.server.id, 0)
+        self._setbacks[held.server.id] = setbacks + 1
+        return self.pace.retry * min(1 << setbacks, MOST_PATIENT)
 
     async def _settle(self, held: Held, step: Settle, log_tail: str = "") -> None:
         server, now = held.server, self.clock()
