@@ -12,7 +12,7 @@ from playwright.async_api import expect
 from browser.visits import Camera, Visit, first_link, pictures, sign_up
 from servers.hub import HubProcess, running_hub
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180), pytest.mark.xdist_group("first-run")]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(900), pytest.mark.xdist_group("first-run")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -60,6 +60,7 @@ async def test_parts_of_the_list_and_groups(hub: HubProcess, visit: Visit, tmp_p
 
     await ada.goto("/hub/admin?q=ursula")
     row = ada.get_by_role("row", name="ursula")
-    await row.get_by_role("button", name="Start").click()
+    async with ada.expect_navigation():
+        await row.get_by_role("button", name="Start").click()
     await ada.goto("/hub/admin?q=ursula")
     await expect(row).to_contain_text("Running")  # without being asked

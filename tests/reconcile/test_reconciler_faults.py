@@ -36,7 +36,7 @@ async def test_a_backend_whose_hints_break_off_is_asked_for_them_again(house: Ho
     rare = Pace(lease=0.5, limits=Limits(poll_interval=3600))
     async with house.running(house.reconciler(kind=Broken, pace=rare)):
         await house.until_phase(server, Phase.RUNNING)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(100):
             await again.wait()
         house.backend.kill("alice")
         await house.until_phase(server, Phase.FAILED)

@@ -109,7 +109,7 @@ async def test_a_listener_that_cannot_be_ends_the_start_and_does_not_hold_it_up(
         raise AttributeError("a bug")
 
     with pytest.raises(AttributeError):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(100):
             await Listener(connect, Wakeup(), "one").start()
 
 
