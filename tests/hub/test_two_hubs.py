@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -106,43 +105,6 @@ async def _finishes_what_the_other_began(
         await until(lambda name=name: _reaches(one, name), "reachable through the restarted one as well")
     async with one.client(first.headers["authorization"].split()[1]) as again:
         assert await _ready(again, names)
-
-
-async def test_a_hub_that_was_frozen_wakes_up_among_others_work(
-    folder: Path, small_servers: str, journal: Path, postgresql_url: str
-) -> None:
-    """As a virtual machine that is moved, or a laptop that sleeps: what it still means to write is refused."""
-    names = [f"user{number}" for number in range(8)]
-    stopped, kept = names[:4], names[4:]
-    async with pair_of_hubs(folder, small_servers, postgresql_url) as (one, two):
-        token = await one.token()
-        async with one.client(token) as first, two.client(token) as second:
-            assert (await second.post("/users", json={"usernames": [*names, "late"]})).status_code == 201
-            starts = [asyncio.create_task(_ask(first, name)) for name in names]
-            await until(lambda: leaders_of(folder), "the starts are under way")
-            one.send(signal.SIGSTOP)
-            try:
-                for name in names:
-                    assert (await second.post(f"/users/{name}/server")).status_code in (201, 202, 400)
-                await until(lambda: _ready(second, names), "the other hub takes over when the leases have run out", 90)
-                for name in stopped:
-                    assert (await second.delete(f"/users/{name}/server")).status_code in (202, 204)
-                await until(lambda: leaders_of(folder).keys() == set(kept), "the other hub stops some", 60)
-            finally:
-                one.send(signal.SIGCONT)
-            await asyncio.gather(*starts)
-            await until(lambda: _starts(first, "late"), "the hub that was frozen works again", 60)
-            assert {name: len(found) for name, found in leaders_of(folder).items()} == dict.fromkeys([*kept, "late"], 1)
-            for api in (first, second):
-                assert await _ready(api, [*kept, "late"])
-                active = (await api.get("/users", params={"state": "active", "limit": 200})).json()
-                assert {user["name"] for user in active} == {*kept, "late"}
-        assert ProcessGround(folder, journal).double_starts() == []
-
-
-async def _starts(api: httpx.AsyncClient, user: str) -> bool:
-    await _ask(api, user)  # refused if it runs already
-    return await _ready(api, [user])
 
 
 @pytest.fixture

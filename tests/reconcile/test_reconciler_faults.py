@@ -13,7 +13,7 @@ from nbhub.core.lifecycle import Limits, Stop
 from nbhub.core.model import Phase
 from nbhub.errors import BackendUnavailable, SpawnError
 from nbhub.reconcile import Pace
-from nbhub.reconcile.steps import Held
+from nbhub.reconcile.steps import Held, LeaseLost
 from nbhub.spawners.fake import FakeSpawner
 from nbhub.store import servers
 from reconcile_house import PACE, House
@@ -156,3 +156,21 @@ async def test_a_stop_that_is_refused_is_tried_again_ever_more_rarely(house: Hou
         [row] = await servers.claim(tx, holder="one", now=time.time(), lease=600.0, limit=1)
     steps, held = house.reconciler(kind=Refused, pace=replace(PACE, retry=1.0)).steps, Held(row)
     assert [await steps.perform(held, Stop(Phase.STOPPED)) for _ in range(6)] == [1, 2, 4, 8, 10, 10]
+
+
+async def test_a_hub_that_was_frozen_takes_nothing_away_that_others_brought_up(house: House) -> None:
+    server = await house.ask_start(await house.server())
+    async with house.store.write() as tx:
+        (frozen,) = await servers.claim(tx, holder="frozen", now=time.time(), lease=0.05, limit=10)
+    async with house.running(house.reconciler("alive")):
+        await house.until_phase(server, Phase.RUNNING)
+    steps = house.reconciler("frozen").steps
+    begun = replace(frozen, phase=Phase.STARTING, start_generation=frozen.generation)
+    for seen, step in (
+        (begun, Stop(Phase.FAILED, "It took too long.")),
+        (replace(begun, phase=Phase.STOPPING), Stop(Phase.STOPPED)),
+        (begun, Stop(Phase.STOPPED)),
+    ):
+        with pytest.raises(LeaseLost):
+            await steps.perform(Held(seen), step)
+    assert house.backend.live == 1

@@ -319,6 +319,8 @@ class Steps:
         if step.then is Phase.STOPPED and held.server.phase is not Phase.STOPPING:
             async with self.store.write() as tx:
                 await self._record(tx, held, phase=Phase.STOPPING)
+        else:
+            await self._confirm(held)
         if step.then is Phase.FAILED and not log_tail:
             log_tail = await self._log_tail(held)
         try:
@@ -385,7 +387,18 @@ class Steps:
         except (SpawnError, TimeoutError) as error:
             log.warning("server=%s a function of the configuration failed after the stop: %s", held.full_name, error)
 
+    async def _confirm(self, held: Held) -> None:
+        """Raise LeaseLost unless the server is still ours, before anything of it is taken away.
+
+        A hub that was frozen wakes up with deadlines long past, and others may have brought the server up meanwhile.
+        """
+        async with self.store.write() as tx:
+            held_now = {held.server.id: held.token}
+            if not await servers.renew(tx, held_now, now=self.clock(), lease=self.pace.lease):
+                raise LeaseLost
+
     async def _remove(self, held: Held) -> None:
+        await self._confirm(held)
         await self._tell_stopped(held)
         await self.spawner.forget(held.handle)
         async with self.store.write() as tx:
