@@ -388,14 +388,9 @@ class Steps:
             log.warning("server=%s a function of the configuration failed after the stop: %s", held.full_name, error)
 
     async def _confirm(self, held: Held) -> None:
-        """Raise LeaseLost unless the server is still ours, before anything of it is taken away.
-
-        A hub that was frozen wakes up with deadlines long past, and others may have brought the server up meanwhile.
-        """
+        """Raise LeaseLost unless the server is still ours: a hub that was frozen wakes up long past its deadlines."""
         async with self.store.write() as tx:
-            held_now = {held.server.id: held.token}
-            if not await servers.renew(tx, held_now, now=self.clock(), lease=self.pace.lease):
-                raise LeaseLost
+            await self._record(tx, held, launched=held.server.launched)
 
     async def _remove(self, held: Held) -> None:
         await self._confirm(held)
