@@ -74,15 +74,31 @@ class Cluster:
             if reference not in self._images():
                 run_script(self.script, "base")
                 build(reference, containerfile, context, {"BASE": BASE})
-                run_script(self.script, "load", reference)
+                self._load(reference)
         return reference
 
+    def _load(self, reference: str) -> None:
+        """Put an image of buildah's into the node.
+
+        Not by the script's `load`: there the archive's index and the image in it have one name, and whether the index
+        is still there when it is unpacked depends on when containerd collects its garbage.
+        """
+        with tempfile.TemporaryDirectory(prefix="nbhub-image-") as folder:
+            archive = f"{folder}/image.tar"
+            for command in (
+                ["buildah", "push", "-q", reference, f"docker-archive:{archive}:{reference}"],
+                [*self._containerd(), "images", "import", archive],
+            ):
+                done = subprocess.run(command, capture_output=True, text=True, check=False)
+                if done.returncode:
+                    raise RuntimeError(f"loading {reference} into the node failed:\n{done.stdout}{done.stderr}")
+
     def _images(self) -> list[str]:
-        socket = self.kubeconfig.parent / "run" / "containerd.sock"
-        listed = subprocess.run(
-            ["ctr", "-a", str(socket), "-n", "k8s.io", "images", "ls", "-q"], capture_output=True, text=True, check=True
-        )
+        listed = subprocess.run([*self._containerd(), "images", "ls", "-q"], capture_output=True, text=True, check=True)
         return listed.stdout.split()
+
+    def _containerd(self) -> list[str]:
+        return ["ctr", "-a", str(self.kubeconfig.parent / "run" / "containerd.sock"), "-n", "k8s.io"]
 
 
 def find() -> Cluster | None:
