@@ -51,6 +51,13 @@ async def require_login(request: Request) -> Principal:
     return found
 
 
+async def require_administration(request: Request) -> Principal:
+    """Return who asks for a page of the administration; raises Forbidden for those who may not see it."""
+    found = await require_login(request)
+    found.require("admin-ui")
+    return found
+
+
 async def login(request: Request, response: Response, user: User) -> None:
     """Log the browser in: a new session in the database, its cookies on `response`. An older session ends."""
     desk: Desk = request.scope["nbhub.desk"]

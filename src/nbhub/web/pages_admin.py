@@ -47,13 +47,13 @@ def routes(_: Desk) -> list[Route]:
 
 async def show_admin(request: Request) -> Response:
     """List the users with their servers."""
-    asking = await _administrator(request)
+    asking = await identity.require_administration(request)
     return await _page(request, asking, admin_view.of_query(request.query_params))
 
 
 async def take_action(request: Request) -> Response:
     """Do one thing; what goes wrong is said on the page."""
-    asking = await _administrator(request)
+    asking = await identity.require_administration(request)
     action = ACTIONS.get(request.path_params["action"])
     if action is None:
         raise NotFound("There is no such action.")
@@ -176,12 +176,6 @@ ACTIONS: dict[str, Action] = {
 
 
 # -- shared ----------------------------------------------------------------------------------------------------------
-
-
-async def _administrator(request: Request) -> Principal:
-    asking = await identity.require_login(request)
-    asking.require("admin-ui")
-    return asking
 
 
 def _require_admin(asking: Principal) -> None:

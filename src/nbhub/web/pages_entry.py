@@ -52,8 +52,7 @@ async def first(request: Request, user: User) -> str:
 
 
 async def _administrator(request: Request) -> Principal:
-    asking = await identity.require_login(request)
-    asking.require("admin-ui")
+    asking = await identity.require_administration(request)
     if asking.user is None or not asking.user.admin:
         raise Forbidden("Only administrators decide who may come in.")
     return asking

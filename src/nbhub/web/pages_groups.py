@@ -7,10 +7,9 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from nbhub.core import names
-from nbhub.core.model import Group
 from nbhub.core.principal import Principal
 from nbhub.errors import BadRequest, Conflict, NbhubError, NotFound
-from nbhub.store import Reading, grants, groups
+from nbhub.store import grants, groups
 from nbhub.web import forms, identity, places, render
 from nbhub.web.api import groups as groups_api
 from nbhub.web.desk import Desk
@@ -40,12 +39,12 @@ def may_list(asking: Principal) -> bool:
 
 async def show_groups(request: Request) -> Response:
     """List the groups."""
-    return await _list_page(request, await _administrator(request))
+    return await _list_page(request, await identity.require_administration(request))
 
 
 async def take_group(request: Request) -> Response:
     """Make a group, and lead to its page."""
-    asking = await _administrator(request)
+    asking = await identity.require_administration(request)
     asking.require("admin:groups")
     desk, name = places.desk(request), (await forms.read(request)).text("name").strip()
     try:
@@ -94,23 +93,23 @@ async def _list_page(request: Request, asking: Principal, error: NbhubError | No
 
 async def show_group(request: Request) -> Response:
     """Show who is in a group."""
-    asking, name = await _administrator(request), _name(request)
+    asking, name = await identity.require_administration(request), _name(request)
     asking.require("read:groups", group=name)
     return await _group_page(request, asking, name)
 
 
 async def take_members(request: Request) -> Response:
     """Put users into a group."""
-    asking, name = await _administrator(request), _name(request)
+    asking, name = await identity.require_administration(request), _name(request)
     asking.require("groups", group=name)
     desk, form = places.desk(request), await forms.read(request)
     try:
         groups_api.check_managed(desk)
-        added = [desk.authenticator.normalize(given) for given in form.lines("names")]
+        added = groups_api.normalized(desk, form.lines("names"))
         if not added:
             raise BadRequest("Enter the names of users, one in each line.")
         async with desk.store.write() as tx:
-            await groups.add(tx, (await _existing(tx, name)).id, added)
+            await groups.add(tx, (await groups_api.existing(tx, name)).id, added)
     except BadRequest as error:
         return await _group_page(request, asking, name, error, form.text("names"))
     return RedirectResponse(f"{_address(desk, name)}?said=members-added", 303)
@@ -118,13 +117,13 @@ async def take_members(request: Request) -> Response:
 
 async def take_member_away(request: Request) -> Response:
     """Take a user out of a group."""
-    asking, name = await _administrator(request), _name(request)
+    asking, name = await identity.require_administration(request), _name(request)
     asking.require("groups", group=name)
     desk, member = places.desk(request), (await forms.read(request)).text("user")
     try:
         groups_api.check_managed(desk)
         async with desk.store.write() as tx:
-            await groups.remove(tx, (await _existing(tx, name)).id, [member] if member.isprintable() else [])
+            await groups.remove(tx, (await groups_api.existing(tx, name)).id, [member] if member.isprintable() else [])
     except BadRequest as error:
         return await _group_page(request, asking, name, error)
     return RedirectResponse(f"{_address(desk, name)}?said=member-removed", 303)
@@ -132,13 +131,13 @@ async def take_member_away(request: Request) -> Response:
 
 async def take_group_away(request: Request) -> Response:
     """Delete a group; its members stay users."""
-    asking, name = await _administrator(request), _name(request)
+    asking, name = await identity.require_administration(request), _name(request)
     asking.require("delete:groups", group=name)
     desk = places.desk(request)
     try:
         groups_api.check_managed(desk)
         async with desk.store.write() as tx:
-            await groups.delete_group(tx, (await _existing(tx, name)).id)
+            await groups.delete_group(tx, (await groups_api.existing(tx, name)).id)
     except BadRequest as error:
         return await _group_page(request, asking, name, error)
     return RedirectResponse(f"{desk.settings.hub_prefix}admin/groups?said=group-deleted", 303)
@@ -149,7 +148,7 @@ async def _group_page(
 ) -> Response:
     desk = places.desk(request)
     async with desk.store.read() as tx:
-        group = await _existing(tx, name)
+        group = await groups_api.existing(tx, name)
         members = (await groups.members_of(tx, [group.id]))[group.id]
         roles = (await grants.held_by(tx, "group", [group.id]))[group.id]
     is_managed = desk.authenticator.manage_groups
@@ -175,24 +174,11 @@ async def _group_page(
 # -- shared ----------------------------------------------------------------------------------------------------------
 
 
-async def _administrator(request: Request) -> Principal:
-    asking = await identity.require_login(request)
-    asking.require("admin-ui")
-    return asking
-
-
 def _name(request: Request) -> str:
     name: str = request.path_params["group"]
     if len(name) > 255 or not name.isprintable():
         raise NotFound("There is no such group.")
     return name
-
-
-async def _existing(tx: Reading, name: str) -> Group:
-    group = await groups.get_group(tx, name)
-    if group is None:
-        raise NotFound(f"There is no group {name}.")
-    return group
 
 
 def _address(desk: Desk, name: str) -> str:

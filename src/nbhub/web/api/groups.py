@@ -45,7 +45,7 @@ async def create_groups(call: Call) -> Reply:
             raise Conflict("All of these groups exist already.")
         made = [await groups.create_group(tx, name) for name in names if name not in taken]
         for group in made:
-            await groups.add(tx, group.id, _normalized(call, body.users))
+            await groups.add(tx, group.id, normalized(call.desk, body.users))
         items = await _models(tx, call, made)
     return json(items, 201)
 
@@ -54,7 +54,7 @@ async def create_groups(call: Call) -> Reply:
 async def get_group(call: Call) -> Reply:
     """Show one group."""
     async with call.desk.store.read() as tx:
-        items = await _models(tx, call, [await _existing(tx, call)])
+        items = await _models(tx, call, [await existing(tx, call.params["group"])])
     return json(items[0])
 
 
@@ -66,7 +66,7 @@ async def create_group(call: Call) -> Reply:
     check_name(call.params["group"])
     async with call.desk.store.write() as tx:
         group = await groups.create_group(tx, call.params["group"])
-        await groups.add(tx, group.id, _normalized(call, body.users))
+        await groups.add(tx, group.id, normalized(call.desk, body.users))
         items = await _models(tx, call, [group])
     return json(items[0], 201)
 
@@ -76,7 +76,7 @@ async def delete_group(call: Call) -> Reply:
     """Delete a group; its members stay."""
     check_managed(call.desk)
     async with call.desk.store.write() as tx:
-        await groups.delete_group(tx, (await _existing(tx, call)).id)
+        await groups.delete_group(tx, (await existing(tx, call.params["group"])).id)
     return empty(204)
 
 
@@ -97,7 +97,7 @@ async def set_properties(call: Call) -> Reply:
     """Replace the properties of a group."""
     properties = await call.body(dict[str, Any])
     async with call.desk.store.write() as tx:
-        group = await groups.set_properties(tx, (await _existing(tx, call)).id, properties)
+        group = await groups.set_properties(tx, (await existing(tx, call.params["group"])).id, properties)
         items = await _models(tx, call, [group])
     return json(items[0])
 
@@ -108,10 +108,11 @@ def check_managed(desk: Desk) -> None:
         raise BadRequest("Groups of this hub follow those of the authenticator (manage_groups). Change them there.")
 
 
-async def _existing(tx: Reading, call: Call) -> Group:
-    group = await groups.get_group(tx, call.params["group"])
+async def existing(tx: Reading, name: str) -> Group:
+    """Return the group; raises NotFound."""
+    group = await groups.get_group(tx, name)
     if group is None:
-        raise NotFound(f"There is no group {call.params['group']}.")
+        raise NotFound(f"There is no group {name}.")
     return group
 
 
@@ -133,8 +134,9 @@ def _model(call: Call, group: Group, members: Sequence[str], roles: Sequence[str
     return model
 
 
-def _normalized(call: Call, names: Sequence[str]) -> list[str]:
-    return [call.desk.authenticator.normalize(name) for name in names]
+def normalized(desk: Desk, names: Sequence[str]) -> list[str]:
+    """Return names of users as they are kept; raises BadRequest for what cannot be one."""
+    return [desk.authenticator.normalize(name) for name in names]
 
 
 def check_name(name: str) -> None:
@@ -152,7 +154,7 @@ async def _change_members(call: Call, change: Callable[[Writing, int, Sequence[s
     check_managed(call.desk)
     body = await call.body(bodies.GroupUsers)
     async with call.desk.store.write() as tx:
-        group = await _existing(tx, call)
-        await change(tx, group.id, _normalized(call, body.users))
+        group = await existing(tx, call.params["group"])
+        await change(tx, group.id, normalized(call.desk, body.users))
         items = await _models(tx, call, [group])
     return json(items[0])
