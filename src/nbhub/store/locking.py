@@ -37,9 +37,9 @@ class FileLock:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            holder = _holder(descriptor)
+            holder, is_elsewhere = _holder(descriptor)
             os.close(descriptor)
-            raise (HeldElsewhere if _WHERE in holder else ConfigError)(
+            raise (HeldElsewhere if is_elsewhere else ConfigError)(
                 f"Another hub{holder} uses the database {self.database}. Stop it first, "
                 "give this one another data directory, or use PostgreSQL, which many hubs may share."
             ) from error
@@ -55,9 +55,6 @@ class FileLock:
             self._descriptor = None
 
 
-_WHERE = " on "
-
-
 def holder(database: Path) -> str | None:
     """Say which hub has a database now, as in " (process 7 on hub-1)"; None if none has it."""
     try:
@@ -67,17 +64,19 @@ def holder(database: Path) -> str | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
-        return _holder(descriptor)
+        return _holder(descriptor)[0]
     finally:
         os.close(descriptor)
     return None
 
 
-def _holder(descriptor: int) -> str:
-    """Say who has the lock: the process, and the machine or pod when it is another one."""
+def _holder(descriptor: int) -> tuple[str, bool]:
+    """Say who has the lock, the process and the machine or pod when it is another one, and whether it is."""
     try:
         pid, _, host = os.pread(descriptor, 300, 0).decode("ascii", "replace").strip().partition(" ")
     except OSError:
-        return ""
-    where = f"{_WHERE}{host}" if host not in ("", socket.gethostname()) else ""
-    return f" (process {pid}{where})" if pid.isdigit() else ""
+        return "", False
+    if not pid.isdigit():
+        return "", False
+    is_elsewhere = host not in ("", socket.gethostname())
+    return f" (process {pid}{f' on {host}' if is_elsewhere else ''})", is_elsewhere
