@@ -56,22 +56,27 @@ class Trial:
     def objects(self, who: str, plan: Mapping[str, Any]) -> tuple[Plain, Plain | None]:
         """Return the pod of one side of the trial, and the claim that it mounts. Raises NbhubError."""
         made = self._built(who)
-        secret = made.secret["metadata"]["name"] if made.secret else ""
-        own = made.pvc if self.settings.delete_pvc else None  # what may not be deleted again is not made
-        claim = own["metadata"]["name"] if own else ""
-        pod = trial_pod(made.pod, plan, image=self.image or usual_image(self.settings), secret=secret, claim=claim)
-        return pod, None if own is None else _marked(own)
+        own = self._own_claim(made)
+        return self._pod(made, plan), None if own is None else _marked(own)
 
     def asked(self) -> tuple[Plain, Plain | None]:
         """Return a pod and the claim as a user's start would ask for them, to be looked at only. Raises NbhubError."""
-        pod, _ = self.objects("c", {"port": self.settings.port, "forbidden": []})
-        return pod, self._built("c").pvc
+        made = self._built("c")
+        return self._pod(made, {"port": self.settings.port, "forbidden": []}), made.pvc
 
     def namespace(self) -> Plain:
         """Return a user's own namespace, where each has one, to be looked at only. Raises NbhubError."""
         made = self._built("c").namespace
         assert made is not None
         return made
+
+    def _own_claim(self, made: Objects) -> Plain | None:
+        """Return the claim that may be made for a trial: what may not be deleted again is not made."""
+        return made.pvc if self.settings.delete_pvc else None
+
+    def _pod(self, made: Objects, plan: Mapping[str, Any]) -> Plain:
+        secret, claim = (obj["metadata"]["name"] if obj else "" for obj in (made.secret, self._own_claim(made)))
+        return trial_pod(made.pod, plan, image=self.image or usual_image(self.settings), secret=secret, claim=claim)
 
     def _built(self, who: str) -> Objects:
         user = User(0, f"{NAME}-{self.word}-{who}")
