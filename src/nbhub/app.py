@@ -256,11 +256,13 @@ class Hub(Application):
         """Address to tell people: public_url, or what ip and port make; ends with "/"."""
         if self.public_url:
             return self.public_url.rstrip("/") + "/"
-        return f"{self._scheme}://{url_host(self.ip)}:{self.port}{self.base_url}"
+        return self.local_address
 
     @property
-    def _scheme(self) -> str:
-        return "https" if self.config.Proxy.get("ssl_cert") else "http"
+    def local_address(self) -> str:
+        """Where the proxy of this machine listens; ends with "/"."""
+        scheme = "https" if self.config.Proxy.get("ssl_cert") else "http"
+        return f"{scheme}://{url_host(self.ip)}:{self.port}{self.base_url}"
 
     def hub_address(self, hub_port: int) -> HubAddress:
         """Where servers and browsers reach the hub that listens on `hub_port`."""

@@ -42,9 +42,7 @@ class Answer:
 async def examine(hub: Hub) -> AsyncIterator[Finding]:
     """Look at the hub's private address, its public port and its public URL."""
     private = hub.hub_port and await ask(f"http://{url_host(hub.hub_ip)}:{hub.hub_port}{hub.base_url}hub/api")
-    local = await ask(
-        f"{'https' if hub.config.Proxy.get('ssl_cert') else 'http'}://{url_host(hub.ip)}:{hub.port}{hub.base_url}hub/api"
-    )
+    local = await ask(f"{hub.local_address}hub/api")
     if hub.start_proxy:
         yield _port(hub, local)
     if private:
