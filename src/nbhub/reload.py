@@ -48,14 +48,8 @@ AUTHENTICATOR = frozenset(
     {
         *("admin_users", "allowed_users", "allow_all", "allow_existing_users", "blocked_users", "username_map"),
         *("username_pattern", "allowed_groups", "admin_groups", "post_auth_hook", "auth_refresh_age", "auto_login"),
-        *(
-            "auth_refresh_strict",
-            "refresh_pre_spawn",
-            "refresh_pre_stop",
-            "reconcile_auth_state_hook",
-            "otp_prompt",
-            "signup",
-        ),
+        *("auth_refresh_strict", "refresh_pre_spawn", "refresh_pre_stop", "reconcile_auth_state_hook"),
+        *("otp_prompt", "signup"),
     }
 )
 

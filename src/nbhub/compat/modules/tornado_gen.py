@@ -8,6 +8,8 @@ import inspect
 from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any
 
+from nbhub.compat.modules.utils import maybe_future
+
 __all__ = ["Return", "convert_yielded", "coroutine", "is_coroutine_function", "maybe_future", "multi", "sleep"]
 
 sleep = asyncio.sleep
@@ -53,7 +55,7 @@ async def convert_yielded(value: Any) -> Any:
     """Wait for one awaitable, or for all of a list or dict; anything else is its own result."""
     if isinstance(value, list | tuple | Mapping):
         return await multi(value)
-    return await value if inspect.isawaitable(value) else value
+    return await maybe_future(value)
 
 
 async def multi(children: Iterable[Any]) -> Any:
@@ -61,11 +63,6 @@ async def multi(children: Iterable[Any]) -> Any:
     if isinstance(children, Mapping):
         return dict(zip(children, await multi(children.values()), strict=True))
     return await asyncio.gather(*(convert_yielded(child) for child in children))
-
-
-async def maybe_future(value: Any) -> Any:
-    """Return the value, after waiting for it if it has to be waited for."""
-    return await value if inspect.isawaitable(value) else value
 
 
 def is_coroutine_function(function: Any) -> bool:
