@@ -325,18 +325,22 @@ async def test_the_first_link(hub: Hub) -> None:
     await store.close()
 
 
-def test_ctrl_c_while_it_is_loaded_leaves_without_a_traceback(tmp_path: Path) -> None:
-    """However early it comes once the program's own first lines have run."""
-    slow = tmp_path / "traitlets.py"
-    slow.write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(30)\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "nbhub", "version"],
-        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{Path(nbhub.__file__).parents[1]}"},
+def run_loading(folder: Path, meanwhile: str, *before: str) -> subprocess.CompletedProcess[str]:
+    """Run nbhub, below the command `before` it, with a module among those that it loads which does something."""
+    (folder / "traitlets.py").write_text(meanwhile)
+    return subprocess.run(
+        [*before, sys.executable, "-m", "nbhub", "version"],
+        env={**os.environ, "PYTHONPATH": f"{folder}:{Path(nbhub.__file__).parents[1]}"},
         capture_output=True,
         text=True,
         timeout=200,
         check=False,
     )
+
+
+def test_ctrl_c_while_it_is_loaded_leaves_without_a_traceback(tmp_path: Path) -> None:
+    """However early it comes once the program's own first lines have run."""
+    done = run_loading(tmp_path, "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(30)\n")
     assert (done.returncode, done.stderr) == (130, "nbhub: interrupted before it began.\n")
 
 
@@ -345,14 +349,6 @@ def test_the_first_process_of_a_container_ends_when_told_to_while_it_is_loaded(t
     apart = ["unshare", "--pid", "--fork", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
     if shutil.which("unshare") is None or subprocess.run([*apart, "true"], capture_output=True, check=False).returncode:
         pytest.skip("needs unshare, and the right to process ids of its own")
-    slow = tmp_path / "traitlets.py"
-    slow.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\nraise SystemExit('not heard')\n")
-    done = subprocess.run(
-        [*apart, sys.executable, "-m", "nbhub", "version"],
-        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{Path(nbhub.__file__).parents[1]}"},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    ends = "import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\nraise SystemExit('not heard')\n"
+    done = run_loading(tmp_path, ends, *apart)
     assert (done.returncode, done.stderr) == (143, "nbhub: interrupted before it began.\n")
